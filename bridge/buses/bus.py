@@ -1,0 +1,88 @@
+"""Bus: the one interface that every vehicle connection has.
+
+A bus pushes what it reads into a BusListener, on the event loop's thread, a batch at a time.
+It must not know profiles, clients or permissions.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+from bridge.frames import FrameBatch
+
+
+class BusState(enum.Enum):
+    """What a vehicle connection is able to do (ISO 11898-1, 12.1.4, and an adapter that is gone)."""
+
+    CLOSED = "closed"
+    UP = "up"
+    ERROR_PASSIVE = "error-passive"
+    BUS_OFF = "bus-off"
+    GONE = "gone"
+
+
+class BusListener(Protocol):
+    """Who hears a bus. Called on the event loop's thread; must not block."""
+
+    def frames_received(self, bus: Bus, batch: FrameBatch) -> None:
+        """Frames in the order of their arrival, all of this bus, their bus number set."""
+
+    def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
+        """The state is another one now; `reason` is one line for the log."""
+
+
+class IsotpChannel(Protocol):
+    """A channel of whole payloads, ISO 15765-2, between this bridge and one ECU."""
+
+    def send(self, payload: bytes) -> None:
+        """Send one payload, 1 to 4095 bytes. Raises BusError where that cannot be."""
+
+    def close(self) -> None:
+        """Forget the channel and whatever it was about to send."""
+
+
+PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
+ChannelFailure = Callable[[str], None]  #: gets a line about a transfer that failed (time-out, overflow)
+
+
+class Bus(abc.ABC):
+    """One vehicle connection. Methods belong to the event loop's thread and do not block."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.number = number  #: OpenXC's bus number
+        self.name = name  #: what the user called it, for logs
+        self.state = BusState.CLOSED
+        self.frames_dropped = 0  #: lost between the adapter and the listener
+        self.frames_received = 0
+        self.frames_sent = 0
+
+    @abc.abstractmethod
+    async def open(self, listener: BusListener) -> None:
+        """Start. Raises BusError (one line, what to do) when the connection cannot be made."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Stop, and leave no task, thread or descriptor. Closing twice is fine."""
+
+    @abc.abstractmethod
+    def send(self, batch: FrameBatch) -> None:
+        """Put frames on the bus, in order. Raises BusError when it can't take them."""
+
+    @abc.abstractmethod
+    def open_isotp(
+        self,
+        request_id: int,
+        response_id: int | None,
+        *,
+        extended: bool,
+        receiver: PayloadReceiver,
+        failure: ChannelFailure,
+    ) -> IsotpChannel:
+        """A channel that sends on `request_id` and listens to `response_id`.
+
+        With `response_id` None it only sends, single frames: a functional address. Any number
+        of channels may be open at once; two with the same response id both hear it.
+        """

@@ -1,0 +1,1 @@
+"""The diagnostic manager, the OBD-II table, predefined requests and the VIN. PURE."""

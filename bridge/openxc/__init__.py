@@ -1,0 +1,1 @@
+"""The OpenXC wire format: messages, their JSON and protobuf forms, and the framing of a stream. PURE."""

@@ -1,0 +1,1 @@
+"""Firmware profiles: the schema, its loaders (JSON, databases through cantools), the plan. PURE."""

@@ -1,0 +1,1 @@
+"""The simulated vehicle: signals that move and ECUs that answer."""

@@ -1,0 +1,1 @@
+"""Firmware profiles that come with the bridge, found by name."""
