@@ -21,7 +21,7 @@ SignalLookup = Callable[[str], "SignalState | None"]
 class SignalState:
     """The last value of one published name, and what its decoder remembers."""
 
-    __slots__ = ("_lookup", "_publish", "due", "memory", "received", "signal", "value")
+    __slots__ = ("_lookup", "_publish", "due", "memory", "received", "signal", "ticked", "value")
 
     def __init__(self, signal: Signal, publish: Publisher, lookup: SignalLookup) -> None:
         self.signal = signal  #: its first definition
@@ -29,6 +29,7 @@ class SignalState:
         self.received = False  #: a frame with this signal has been seen before this one
         self.due = False  #: the send rules let this frame's value out
         self.memory: Any = None  #: the decoder's own, None at first
+        self.ticked = float("-inf")  #: timestamp of the last tick of the signal's clock, the codec's
         self._publish = publish
         self._lookup = lookup
 

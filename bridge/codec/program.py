@@ -1,0 +1,379 @@
+"""A plan compiled: one generated Python function per CAN message, for the formats that are wanted.
+
+Each function takes a frame (timestamp, length, 64 data bytes) and appends the records that the
+frame's signals make to two lists, JSON text and protobuf bytes. Everything that the plan fixes
+is decided here: shifts, scaled-integer arithmetic, ready-made keys and state names, which rules
+a signal has at all. What varies lives in SignalState objects, shared by all programs of a
+translator, so that a change of formats forgets nothing.
+
+Must not know batches, passthrough or clients; `reference.Translator` is its only user.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bridge.codec.encoding import extract_field, from_bits
+from bridge.codec.numbers import FRACTIONS, Scaling, decimal_text, scaling_of
+from bridge.openxc.json_format import number_text
+from bridge.openxc.messages import PayloadFormat, Value
+from bridge.openxc.protobuf_format import simple_boolean, simple_number, simple_prefix, simple_string
+from bridge.profile.decoding import MessageContext, SignalState
+from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal
+
+FrameFunction = Callable[[float, int, bytes], None]
+Guard = Callable[..., object]
+
+#: Timestamps of recordings and kernels are exact to a microsecond, so a clock forgives one.
+CLOCK_GRACE = 1e-6
+
+_DOUBLE = struct.Struct("<d")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the functions of one program share."""
+
+    states: Mapping[str, SignalState]  #: by published name
+    formats: frozenset[PayloadFormat]
+    json: Callable[[str], None]  #: takes the text of whole records
+    protobuf: Callable[[bytes], None]  #: takes one record
+    publish: Callable[[str, Value, Value | None], None]
+    guard: Guard  #: calls a profile's Python function and survives it
+    keep_values: bool  #: some decoder may look any signal up
+
+
+@dataclass
+class _Source:
+    """Lines of Python being written, with the objects that they name."""
+
+    environment: Environment
+    lines: list[str] = field(default_factory=list)
+    names: dict[str, object] = field(default_factory=dict)
+    text: list[str] = field(default_factory=list)  #: f-string source of JSON records not yet written
+    depth: int = 1
+
+    def line(self, code: str) -> None:
+        self.flush()
+        self.lines.append("    " * self.depth + code)
+
+    def expression(self, code: str) -> None:
+        """A line that has no effect but its value, so pending text may wait."""
+        self.lines.append("    " * self.depth + code)
+
+    def constant(self, prefix: str, value: object) -> str:
+        """A name for an object in the generated code."""
+        name = f"{prefix}_{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def record(self, text: str, binary: str) -> None:
+        """Write a record: its f-string source for JSON, an expression for protobuf."""
+        if PayloadFormat.JSON in self.environment.formats:
+            self.text.append(text)
+        if PayloadFormat.PROTOBUF in self.environment.formats:
+            self.expression(f"protobuf({binary})")
+
+    def flush(self) -> None:
+        if self.text:
+            self.lines.append("    " * self.depth + f"json(f'{''.join(self.text)}')")
+            self.text.clear()
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        self.line(head)
+        self.depth += 1
+        before = len(self.lines)
+        yield
+        self.flush()
+        if len(self.lines) == before:
+            self.lines.append("    " * self.depth + "pass")
+        self.depth -= 1
+
+
+def compile_message(message: Message, environment: Environment) -> FrameFunction | None:
+    """The function of one message; None where it has nothing to do."""
+    source = _Source(environment)
+    if message.handlers:
+        _write_handlers(source, message)
+    words: set[str] = set()
+    for number, signal in enumerate(message.signals):
+        _SignalWriter(source, message, signal, number, words).write()
+    source.flush()
+    if not source.lines:
+        return None
+    header = [f"    {name} = from_bytes(data[:8], '{name}')" for name in sorted(words)]
+    code = "\n".join(["def frame(timestamp, length, data):", *header, *source.lines])
+    namespace = source.names | {
+        "json": environment.json,
+        "protobuf": environment.protobuf,
+        "guard": environment.guard,
+        "from_bytes": int.from_bytes,
+        "decimal_text": decimal_text,
+        "number_text": number_text,
+        "pack_double": _DOUBLE.pack,
+        **{f"fraction_{decimals}": table for decimals, table in FRACTIONS.items()},
+    }
+    # Only literals made by _literal() and integers come from the profile: no text of it is ever code.
+    exec(compile(code, f"<message 0x{message.id:x} {message.name!r}>", "exec"), namespace)  # noqa: S102
+    function: FrameFunction = namespace["frame"]  # type: ignore[assignment]
+    return function
+
+
+def _literal(text: str) -> str:
+    """Text as the inside of a single-quoted f-string."""
+    doubled = text.replace("{", "{{").replace("}", "}}")
+    return doubled.encode("unicode_escape").decode("ascii").replace("'", "\\'")
+
+
+def json_head(name: str) -> str:
+    """The start of a simple message's record, up to its value."""
+    return f'{{"name":{json.dumps(name)},"value":'
+
+
+def _write_handlers(source: _Source, message: Message) -> None:
+    environment = source.environment
+
+    def context(length: int, data: bytes) -> MessageContext:
+        return MessageContext(
+            message, data[:length], lambda name: signal_value(message, name, data), environment.publish
+        )
+
+    make = source.constant("context", context)
+    source.line(f"context = {make}(length, data)")
+    for handler in message.handlers:
+        source.line(f"guard({source.constant('handler', handler)}, context)")
+
+
+def signal_value(message: Message, name: str, data: bytes) -> Value | None:
+    """What a signal of a message says in a frame: its state's name, else the number; None if absent or unknown."""
+    for signal in message.signals:
+        if name in (signal.name, signal.key):
+            break
+    else:
+        return None
+    if any(extract_field(condition.selector, data) not in condition.values for condition in signal.multiplex):
+        return None
+    raw = extract_field(signal.field, data)
+    value = scaling_of(signal).value(raw)
+    if not signal.states:
+        return value
+    wanted = raw if signal.decoder is BuiltinDecoder.CHOICE else int(value)
+    named = next((state.name for state in signal.states if wanted in state.values), None)
+    return value if named is None and signal.decoder is BuiltinDecoder.CHOICE else named
+
+
+class _SignalWriter:
+    """Writes the code of one signal."""
+
+    def __init__(self, source: _Source, message: Message, signal: Signal, number: int, words: set[str]) -> None:
+        self.source = source
+        self.signal = signal
+        self.words = words
+        self.raw = f"raw_{number}"
+        self.value = f"value_{number}"
+        self.scaled = f"scaled_{number}"
+        self.scaling: Scaling = scaling_of(signal)
+        self.state = source.environment.states[signal.name]
+        self.python = not isinstance(signal.decoder, BuiltinDecoder)
+        self.clocked = signal.max_frequency > 0
+        self.compared = not signal.send_same or (self.clocked and signal.force_send_changed)
+        self.keeps = self.compared or self.python or source.environment.keep_values
+        self.silent = signal.decoder is BuiltinDecoder.IGNORE or (not source.environment.formats and not self.python)
+
+    def write(self) -> None:
+        if self.silent and not self.keeps and not self.clocked:
+            return
+        conditions = [
+            f"{self._raw_of(condition.selector)} in {self.source.constant('values', condition.values)}"
+            for condition in self.signal.multiplex
+        ]
+        if conditions:
+            with self.source.block(f"if {' and '.join(conditions)}:"):
+                self._write_present()
+        else:
+            self._write_present()
+
+    # Reading the number
+
+    def _raw_of(self, position: Field) -> str:
+        """An expression for the raw number of a field."""
+        if position.size == 0:
+            return "0"
+        order = position.byte_order.value
+        mask = (1 << position.size) - 1
+        if position.start + position.size <= 64:
+            self.words.add(order)
+            word, width = order, 64
+            start = position.start
+        else:
+            first = position.start // 8
+            last = (position.start + position.size + 7) // 8
+            word = f"from_bytes(data[{first}:{last}], '{order}')"
+            width, start = 8 * (last - first), position.start - 8 * first
+        shift = width - start - position.size if position.byte_order is ByteOrder.BIG else start
+        bits = f"{word} >> {shift} & {mask}" if shift else f"{word} & {mask}"
+        if position.raw_type is RawType.SIGNED:
+            half = 1 << (position.size - 1)
+            return f"(({bits}) ^ {half}) - {half}"
+        if position.raw_type is RawType.FLOAT:
+            return f"{self.source.constant('from_bits', from_bits)}({self.source.constant('field', position)}, {bits})"
+        return f"({bits})"
+
+    def _write_number(self) -> None:
+        """Assign raw, and the exact scaled integer or the double value."""
+        scaling, source = self.scaling, self.source
+        source.expression(f"{self.raw} = {self._raw_of(self.signal.field)}")
+        if not scaling.exact:
+            factor, offset = source.constant("factor", scaling.factor), source.constant("offset", scaling.offset)
+            source.expression(f"{self.value} = {self.raw} * {factor} + {offset}")
+            return
+        product = self.raw if scaling.multiplier == 1 else f"{self.raw} * {scaling.multiplier}"
+        source.expression(f"{self.scaled} = {product}" + (f" + {scaling.addend}" if scaling.addend else ""))
+
+    def _value(self) -> str:
+        """An expression for the value as a number."""
+        if not self.scaling.exact:
+            return self.value
+        return f"{self.scaled} / {10**self.scaling.decimals}" if self.scaling.decimals else self.scaled
+
+    def _number_text(self) -> str:
+        """F-string source for the value's text."""
+        if not self.scaling.exact:
+            return f"{{number_text({self.value})}}"
+        decimals = self.scaling.decimals
+        if decimals == 0:
+            return f"{{{self.scaled}}}"
+        if decimals not in FRACTIONS:
+            return f"{{decimal_text({self.scaled}, {decimals})}}"
+        base = 10**decimals
+        if not self.scaling.negative:
+            return f"{{{self.scaled} // {base}}}{{fraction_{decimals}[{self.scaled} % {base}]}}"
+        size = f"abs_{self.raw}"
+        self.source.expression(f"{size} = {self.scaled} if {self.scaled} >= 0 else -{self.scaled}")
+        sign = f'{{"-" if {self.scaled} < 0 else ""}}'
+        return f"{sign}{{{size} // {base}}}{{fraction_{decimals}[{size} % {base}]}}"
+
+    # Deciding
+
+    def _write_present(self) -> None:
+        self._write_number()
+        source = self.source
+        state = source.constant("state", self.state) if self.keeps or self.clocked else ""
+        if self.keeps:
+            source.line(f"now_{self.raw} = {self._value()}")
+        if not (self.clocked or self.compared or self.python):
+            self._write_record()
+        else:
+            due = self._due(state)
+            if self.python:
+                self._write_python(state, due)
+            else:
+                with source.block(f"if {due}:"):
+                    self._write_record()
+        if self.keeps:
+            source.line(f"{state}.value = now_{self.raw}; {state}.received = True")
+
+    def _due(self, state: str) -> str:
+        """Write the clock; an expression that says whether the send rules let the value out.
+
+        (the clock ticks, or the value changed and that is forced)
+        and not (seen before, unchanged, and the same is not sent)
+        """
+        changed = f"now_{self.raw} != {state}.value"
+        same = f"({changed} or not {state}.received)"
+        if not self.clocked:
+            return "True" if self.signal.send_same else same
+        period = self.source.constant("period", 1 / self.signal.max_frequency - CLOCK_GRACE)
+        tick = f"tick_{self.raw}"
+        self.source.line(f"{tick} = not 0 <= timestamp - {state}.ticked < {period}")
+        with self.source.block(f"if {tick}:"):
+            self.source.line(f"{state}.ticked = timestamp")
+        due = f"({tick} or {changed})" if self.signal.force_send_changed else tick
+        return due if self.signal.send_same else f"{due} and {same}"
+
+    # Writing records
+
+    def _write_python(self, state: str, due: str) -> None:
+        source = self.source
+        decoder = source.constant("decoder", self.signal.decoder)
+        publish = source.constant("publish", source.environment.publish)
+        source.line(f"{state}.due = {due}")
+        source.line(f"result = guard({decoder}, {state}, now_{self.raw})")
+        with source.block(f"if result is not None and {state}.due:"):
+            source.line(f"{publish}({self.signal.name!r}, result, None)")
+
+    def _write_record(self) -> None:
+        if self.silent:
+            return
+        decoder = self.signal.decoder
+        if decoder is BuiltinDecoder.STATE:
+            self._write_state()
+        elif decoder is BuiltinDecoder.CHOICE:
+            self._write_choice()
+        elif decoder is BuiltinDecoder.BOOLEAN:
+            self._write_boolean()
+        else:
+            self._write_number_record()
+
+    def _write_boolean(self) -> None:
+        number = self.scaled if self.scaling.exact else self.value
+        name = self.signal.name
+        binary = {
+            truth: self.source.constant("boolean", simple_boolean(simple_prefix(name), truth))
+            for truth in (True, False)
+        }
+        text = _literal(json_head(name)) + f'{{"true" if {number} else "false"}}' + _literal("}\0")
+        self.source.record(text, f"{binary[True]} if {number} else {binary[False]}")
+
+    def _write_number_record(self) -> None:
+        if self.scaling.exact:
+            self._write_finite()
+        else:
+            # A double can overflow, and an IEEE field can hold what is no number: OpenXC has no word for either.
+            with self.source.block(f"if {self.value} - {self.value} == 0:"):
+                self._write_finite()
+
+    def _write_finite(self) -> None:
+        prefix = simple_prefix(self.signal.name)
+        one = simple_number(prefix, 1.0)
+        head = self.source.constant("head", one[: -_DOUBLE.size])
+        zero = self.source.constant("zero", simple_number(prefix, 0.0))
+        number = self._value()
+        text = _literal(json_head(self.signal.name)) + self._number_text() + _literal("}\0")
+        self.source.record(text, f"{head} + pack_double({number}) if {number} else {zero}")
+
+    def _named(self) -> tuple[dict[int, str], dict[int, bytes]]:
+        """Ready records of the states, by number; of several states with one number the first wins."""
+        texts: dict[int, str] = {}
+        binaries: dict[int, bytes] = {}
+        for state in self.signal.states:
+            text = json_head(self.signal.name) + json.dumps(state.name) + "}\0"
+            binary = simple_string(simple_prefix(self.signal.name), state.name)
+            for value in state.values:
+                texts.setdefault(value, text)
+                binaries.setdefault(value, binary)
+        return texts, binaries
+
+    def _write_state(self) -> None:
+        texts, binaries = self._named()
+        number = self.scaled if self.scaling.exact and not self.scaling.decimals else f"int({self._value()})"
+        with self.source.block(f"if {number} in {self.source.constant('states', frozenset(texts))}:"):
+            self._write_named(texts, binaries, number)
+
+    def _write_choice(self) -> None:
+        texts, binaries = self._named()
+        with self.source.block(f"if {self.raw} in {self.source.constant('choices', frozenset(texts))}:"):
+            self._write_named(texts, binaries, self.raw)
+        with self.source.block("else:"):
+            self._write_number_record()
+
+    def _write_named(self, texts: dict[int, str], binaries: dict[int, bytes], number: str) -> None:
+        self.source.record(
+            f"{{{self.source.constant('texts', texts)}[{number}]}}",
+            f"{self.source.constant('binaries', binaries)}[{number}]",
+        )

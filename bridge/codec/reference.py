@@ -1,0 +1,266 @@
+"""The meaning of the codec: a batch of frames in, the records of every wanted format out.
+
+Per frame and in this order: message handlers, signals by published name, the raw frame. What a
+message's signals say is compiled (`program`); this module owns what changes while the daemon
+runs: last values, clocks, passthrough and the acceptance filter. Time is the frames' own, so a
+recording gives the same bytes however fast it is played; a clock that steps back ticks.
+
+Source: OpenXC firmware behaviour (send rules, passthrough, acceptance filter), its defects mended.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+
+from bridge.codec.program import CLOCK_GRACE, Environment, FrameFunction, compile_message, json_head
+from bridge.codec.records import Records
+from bridge.frames import STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.openxc.json_format import number_text
+from bridge.openxc.messages import PayloadFormat, Value
+from bridge.openxc.protobuf_format import can_record, simple_record
+from bridge.profile.decoding import SignalState
+from bridge.profile.plan import BuiltinDecoder, Message, Plan
+
+#: Remote frames have no data and error frames are no frames of the bus: neither becomes a record.
+_UNSPOKEN = FrameFlags.REMOTE | FrameFlags.ERROR
+
+_EXTENDED_KEY = 1 << 31
+
+#: Raw frames of so many ids a bus are throttled one by one; more are sent unthrottled.
+RAW_IDS_LIMIT = 4096
+
+FrameWatcher = Callable[[bytes], None]
+
+
+def frame_key(bus: int, identifier: int, extended: bool) -> int:
+    """One integer for a bus, an arbitration id and its format."""
+    return bus << 32 | (_EXTENDED_KEY if extended else 0) | identifier
+
+
+class _RawState:
+    """The last raw record of one id, for the rules of raw output."""
+
+    __slots__ = ("data", "ticked")
+
+    def __init__(self, timestamp: float, data: bytes) -> None:
+        self.ticked = timestamp
+        self.data = data
+
+
+class Translator:
+    """Translates frame batches by a plan. One per daemon; not safe to share between threads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.formats: frozenset[PayloadFormat] = frozenset()
+        self.faults: dict[str, int] = {}  #: Python functions of the profile that raised: text -> how often
+        self._json: list[str] = []
+        self._protobuf: list[bytes] = []
+        self._states = self._make_states()
+        self._messages = _messages_by_key(plan.messages)
+        self._functions: dict[int, FrameFunction] = {}
+        self._programs: dict[frozenset[PayloadFormat], dict[int, FrameFunction]] = {}
+        self._watchers: dict[int, FrameWatcher] = {}
+        self._passthrough = {bus.number for bus in plan.buses if bus.passthrough}
+        self._bypass = {bus.number for bus in plan.buses if bus.bypass_filter}
+        self._opened: frozenset[int] = frozenset()
+        self._raw_states: dict[int, _RawState] = {}
+        self._raw_counts: dict[int, int] = {}
+        self._raw_rules = _raw_rules(self._messages)
+        self._raw_periods = {bus.number: _period(bus.max_message_frequency) for bus in plan.buses}
+        self.want(frozenset())
+
+    # What changes while the daemon runs
+
+    def want(self, formats: frozenset[PayloadFormat]) -> None:
+        """Say in which formats somebody listens; only these are written."""
+        if formats not in self._programs:
+            self._programs[formats] = self._compile(formats)
+        self.formats = formats
+        self._functions = self._programs[formats]
+
+    def set_passthrough(self, bus: int, enabled: bool) -> None:
+        """Publish the raw frames of a bus, or stop."""
+        (self._passthrough.add if enabled else self._passthrough.discard)(bus)
+
+    def passthrough(self, bus: int) -> bool:
+        """Whether the raw frames of a bus are published."""
+        return bus in self._passthrough
+
+    def set_filter_bypass(self, bus: int, bypass: bool) -> None:
+        """Let every raw frame of a bus through, or only defined and opened ids."""
+        (self._bypass.add if bypass else self._bypass.discard)(bus)
+
+    def open_ids(self, ids: Iterable[tuple[int, int, bool]]) -> None:
+        """The (bus, id, extended) that diagnostics listen to: the filter lets them through."""
+        self._opened = frozenset(frame_key(*identity) for identity in ids)
+
+    def watch(self, bus: int, identifier: int, watcher: FrameWatcher) -> None:
+        """Call `watcher` with the data bytes of every frame of a standard id, whatever the plan says of it."""
+        self._watchers[frame_key(bus, identifier, False)] = watcher
+        self._programs.clear()
+        self.want(self.formats)
+
+    def lookup(self, name: str) -> SignalState | None:
+        """The state of a published name; None where the plan has none."""
+        return self._states.get(name)
+
+    # The hot path
+
+    def translate(self, batch: FrameBatch) -> Records:
+        """The records of a batch, in the wanted formats, in the order of the frames."""
+        function_of = self._functions.get
+        passthrough = self._passthrough
+        for timestamp, identifier, bus, flags, length, data in batch.records():
+            if flags & _UNSPOKEN:
+                continue
+            key = bus << 32 | (flags & 1) << 31 | identifier
+            function = function_of(key)
+            if function is not None:
+                function(timestamp, length, data)
+            if passthrough and bus in passthrough and self._raw_due(key, bus, timestamp, data[:length]):
+                self._write_raw(bus, identifier, flags, data[:length])
+        return self._take()
+
+    def _take(self) -> Records:
+        """What has been written since the last call."""
+        text = "".join(self._json).encode("ascii")
+        binary = b"".join(self._protobuf)
+        count = text.count(b"\0") if PayloadFormat.JSON in self.formats else len(self._protobuf)
+        self._json.clear()
+        self._protobuf.clear()
+        return Records(text, binary, count)
+
+    def _raw_due(self, key: int, bus: int, timestamp: float, data: bytes) -> bool:
+        """The rules of raw output: acceptance, then the first sight, the clock or a forced change."""
+        rule = self._raw_rules.get(key)
+        if rule is None:
+            if bus not in self._bypass and key not in self._opened:
+                return False
+            period, force = self._raw_periods.get(bus, 0.0), True
+        else:
+            period, force = rule
+        if not period:
+            return True
+        state = self._raw_states.get(key)
+        if state is None:
+            if self._raw_counts.get(bus, 0) < RAW_IDS_LIMIT:
+                self._raw_counts[bus] = self._raw_counts.get(bus, 0) + 1
+                self._raw_states[key] = _RawState(timestamp, data)
+            return True
+        ticks = not 0 <= timestamp - state.ticked < period
+        if ticks:
+            state.ticked = timestamp
+        changed = data != state.data
+        state.data = data
+        return ticks or (force and changed)
+
+    def _write_raw(self, bus: int, identifier: int, flags: int, data: bytes) -> None:
+        if PayloadFormat.JSON in self.formats:
+            extended = ',"frame_format":"extended"' if flags & FrameFlags.EXTENDED else ""
+            fd = ',"fd":true' if flags & FrameFlags.FD else ""
+            self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"{extended}{fd}}}\0')
+        if PayloadFormat.PROTOBUF in self.formats:
+            self._protobuf.append(can_record(bus, identifier, data, bool(flags & FrameFlags.EXTENDED)))
+
+    # Building
+
+    def _make_states(self) -> dict[str, SignalState]:
+        states: dict[str, SignalState] = {}
+        for message in self.plan.messages:
+            for signal in message.signals:
+                if signal.name not in states:
+                    states[signal.name] = SignalState(signal, self._publish, self.lookup)
+        return states
+
+    def _compile(self, formats: frozenset[PayloadFormat]) -> dict[int, FrameFunction]:
+        environment = Environment(
+            states=self._states,
+            formats=formats,
+            json=self._json.append,
+            protobuf=self._protobuf.append,
+            publish=self._publish,
+            guard=self._guard,
+            keep_values=any(map(_runs_python, self.plan.messages)),
+        )
+        compiled: dict[int, FrameFunction | None] = {}
+        functions = {}
+        for key, message in self._messages.items():
+            if id(message) not in compiled:
+                compiled[id(message)] = compile_message(message, environment)
+            function = compiled[id(message)]
+            if function is not None:
+                functions[key] = function
+        for key, watcher in self._watchers.items():
+            functions[key] = _watched(watcher, functions.get(key))
+        return functions
+
+    def _publish(self, name: str, value: Value, event: Value | None) -> None:
+        """Write a simple record; what has no JSON form is a fault of who made it."""
+        if any(isinstance(part, float) and not math.isfinite(part) for part in (value, event)):
+            self._fault(f"{name}: {value!r} is no number that can be published")
+            return
+        if PayloadFormat.JSON in self.formats:
+            tail = "" if event is None else f',"event":{_value_text(event)}'
+            self._json.append(f"{json_head(name)}{_value_text(value)}{tail}}}\0")
+        if PayloadFormat.PROTOBUF in self.formats:
+            self._protobuf.append(simple_record(name, value, event))
+
+    def _guard(self, function: Callable[..., object], *arguments: object) -> object:
+        """Call a Python function of the profile; what it raises is counted, not let through."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            self._fault(f"{getattr(function, '__qualname__', function)} raised {type(error).__name__}: {error}")
+            return None
+
+    def _fault(self, text: str) -> None:
+        if text in self.faults or len(self.faults) < 100:
+            self.faults[text] = self.faults.get(text, 0) + 1
+
+
+def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
+    """Messages by frame key. One whose format is open is found by either, unless another claims it."""
+    by_key: dict[int, Message] = {}
+    open_messages = []
+    for message in messages:
+        if message.extended is None:
+            open_messages.append(message)
+        else:
+            by_key[frame_key(message.bus, message.id, message.extended)] = message
+    for message in open_messages:
+        for extended in (False, True):
+            if extended or message.id <= STANDARD_ID_MAX:
+                by_key.setdefault(frame_key(message.bus, message.id, extended), message)
+    return by_key
+
+
+def _raw_rules(messages: dict[int, Message]) -> dict[int, tuple[float, bool]]:
+    return {key: (_period(message.max_frequency), message.force_send_changed) for key, message in messages.items()}
+
+
+def _period(frequency: float) -> float:
+    """Seconds between two ticks; 0 is no limit."""
+    return 1 / frequency - CLOCK_GRACE if frequency > 0 else 0.0
+
+
+def _runs_python(message: Message) -> bool:
+    """Whether a message has a function that may look any signal up."""
+    return bool(message.handlers) or any(not isinstance(signal.decoder, BuiltinDecoder) for signal in message.signals)
+
+
+def _watched(watcher: FrameWatcher, function: FrameFunction | None) -> FrameFunction:
+    def frame(timestamp: float, length: int, data: bytes) -> None:
+        watcher(data[:length])
+        if function is not None:
+            function(timestamp, length, data)
+
+    return frame
+
+
+def _value_text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, str) else number_text(value)

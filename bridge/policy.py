@@ -1,0 +1,185 @@
+"""Who may write what. Every write to a vehicle passes here, and nowhere else.
+
+A write passes when the listener that it came through grants its kind and the bus that it is
+for allows it. What is in doubt is denied. This module decides; it sends nothing, logs nothing
+and knows no client.
+
+Sources: ISO 14229-1 and SAE J1979 (services), ISO 15765-2 (protocol control information),
+ISO 15765-4 (diagnostic arbitration ids), and the meaning of `raw_writable` and `writable` in
+OpenXC's firmware profiles.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bridge.errors import ClientError, ConfigurationError
+
+
+class Write(enum.Flag):
+    """Kinds of writes, and sets of them: what a listener grants."""
+
+    NONE = 0
+    SIGNAL = enum.auto()  #: a simple write of a `writable` signal
+    READ_DIAGNOSTIC = enum.auto()  #: a diagnostic request that only reads
+    CHANGE_DIAGNOSTIC = enum.auto()  #: any other diagnostic request
+    RAW = enum.auto()  #: a raw frame
+    ALL = SIGNAL | READ_DIAGNOSTIC | CHANGE_DIAGNOSTIC | RAW
+
+
+#: The words of --allow-write. `diagnostics` includes those that read; the others are apart.
+GRANTS = {
+    "none": Write.NONE,
+    "signals": Write.SIGNAL,
+    "read-diagnostics": Write.READ_DIAGNOSTIC,
+    "diagnostics": Write.READ_DIAGNOSTIC | Write.CHANGE_DIAGNOSTIC,
+    "raw": Write.RAW,
+    "all": Write.ALL,
+}
+
+#: Services that read: SAE J1979 01 to 0A, ReadDTCInformation, ReadDataByIdentifier, TesterPresent.
+READING_SERVICES = frozenset({*range(0x01, 0x0B), 0x19, 0x22, 0x3E})
+
+
+class WriteRefusedError(ClientError):
+    """The write is not allowed; the text says by whom and what would allow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusRules:
+    """What a bus allows, as its profile says."""
+
+    number: int
+    raw_writable: bool | None  #: None: no profile describes the bus, the listener decides alone
+    diagnostic_ids: frozenset[int] = frozenset()  #: ids that the profile itself sends requests to
+
+
+def parse_grants(text: str) -> Write:
+    """The value of --allow-write: one or more words of GRANTS, separated by commas.
+
+    Raises:
+        ConfigurationError: another word.
+    """
+    granted = Write.NONE
+    for word in text.split(","):
+        if word.strip() not in GRANTS:
+            raise ConfigurationError(f'"{word.strip()}" cannot be allowed; use one or more of {", ".join(GRANTS)}')
+        granted |= GRANTS[word.strip()]
+    return granted
+
+
+def describe_grants(grants: Write) -> str:
+    """Grants in the words of --allow-write."""
+    for word, kinds in GRANTS.items():
+        if kinds == grants:
+            return word
+    words = [word for word in ("signals", "diagnostics", "raw") if GRANTS[word] in grants]
+    if Write.READ_DIAGNOSTIC in grants and Write.CHANGE_DIAGNOSTIC not in grants:
+        words.append("read-diagnostics")
+    return ",".join(words)
+
+
+def default_grants(harmless_buses: Iterable[bool]) -> Write:
+    """What a listener grants unless told: everything where no bus is real, else reading diagnostics."""
+    return Write.ALL if all(harmless_buses) else Write.READ_DIAGNOSTIC
+
+
+def check_signal(grants: Write, name: str, *, writable: bool, forced: bool = False) -> None:
+    """A simple write of a signal. A bus that is not raw_writable still takes its writable signals.
+
+    `forced` is for the writes that a profile's own command stands for.
+
+    Raises:
+        WriteRefusedError
+    """
+    if not writable and not forced:
+        raise WriteRefusedError(f"{name} is not writable in the profile")
+    _check_listener(grants, Write.SIGNAL, "signals")
+
+
+def check_diagnostic(grants: Write, bus: BusRules, identifier: int, extended: bool, service: int) -> None:
+    """A diagnostic request, by its service (mode) and its arbitration id.
+
+    A request to an id that no diagnostics are known to use is as good as a raw frame to it, six
+    bytes of it free, so reading is not enough there.
+
+    Raises:
+        WriteRefusedError
+    """
+    _check_bus(bus, "diagnostic requests")
+    if service not in READING_SERVICES:
+        _check_listener(
+            grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (service 0x{service:02x} changes the vehicle)"
+        )
+    elif not (is_diagnostic_id(identifier, extended) or identifier in bus.diagnostic_ids):
+        _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (0x{identifier:x} is no diagnostic id)")
+    else:
+        _check_listener(grants, Write.READ_DIAGNOSTIC, "read-diagnostics")
+
+
+def check_raw(grants: Write, bus: BusRules, identifier: int, extended: bool, data: bytes) -> None:
+    """A raw frame. One that may carry a diagnostic request must be allowed as that, too.
+
+    Raises:
+        WriteRefusedError
+    """
+    _check_bus(bus, "raw frames")
+    _check_listener(grants, Write.RAW, "raw")
+    if not (is_diagnostic_id(identifier, extended) or identifier in bus.diagnostic_ids):
+        return
+    if _is_legislated_request_id(identifier, extended) and _isotp_service(data) in READING_SERVICES:
+        _check_listener(grants, Write.READ_DIAGNOSTIC, "read-diagnostics", " besides raw, for this id")
+    else:
+        _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", " besides raw, for this id")
+
+
+def is_diagnostic_id(identifier: int, extended: bool) -> bool:
+    """Whether ECUs may take frames with this id for diagnostic requests.
+
+    11 bits: 0x700 to 0x7FF, where ISO 15765-4 and the makers put theirs. 29 bits: normal fixed
+    addressing, physical (PF 0xDA) and functional (0xDB), and mixed addressing (0xCD, 0xCE), of
+    any priority.
+    """
+    if extended:
+        return identifier >> 16 & 0xFF in (0xDA, 0xDB, 0xCD, 0xCE)
+    return identifier >= 0x700
+
+
+def _is_legislated_request_id(identifier: int, extended: bool) -> bool:
+    """The request ids of ISO 15765-4, where normal addressing is certain.
+
+    Elsewhere the same bytes may be extended addressing: 04 03 2E F1 90 is a reading service 03,
+    or a write (2E) to the ECU with the address 04.
+    """
+    if extended:
+        return identifier == 0x18DB33F1 or identifier & 0x1FFF00FF == 0x18DA00F1
+    return identifier == 0x7DF or 0x7E0 <= identifier <= 0x7E7
+
+
+def _isotp_service(data: bytes) -> int | None:
+    """The service of the request that a frame starts (ISO 15765-2, normal addressing).
+
+    None where it cannot be told: consecutive frames, flow control, nonsense.
+    """
+    if not data:
+        return None
+    kind, low = data[0] >> 4, data[0] & 0xF
+    if kind == 0 and low:  # single frame
+        return data[1] if low < len(data) else None
+    if kind == 0 and len(data) > 8:  # single frame, CAN FD
+        return data[2] if 0 < data[1] <= len(data) - 2 else None
+    if kind == 1 and len(data) >= 3 and (low or data[1]):  # first frame
+        return data[2]
+    return None
+
+
+def _check_bus(bus: BusRules, what: str) -> None:
+    if bus.raw_writable is False:
+        raise WriteRefusedError(f"bus {bus.number} takes no {what}: its profile does not say raw_writable")
+
+
+def _check_listener(grants: Write, kind: Write, word: str, remark: str = "") -> None:
+    if kind not in grants:
+        raise WriteRefusedError(f"this listener does not allow it; the bridge needs --allow-write {word}{remark}")
