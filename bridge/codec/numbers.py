@@ -16,12 +16,19 @@ from bridge.profile.plan import Field, RawType, Signal
 
 DECIMALS_LIMIT = 9
 SCALED_LIMIT = 2**63 - 1
+LAST_DECIMALS = 4  #: digits that LAST_DIGITS holds
 
 #: Texts of the fraction of a number with so many decimals: FRACTIONS[2][50] is ".5", [0] is "".
 FRACTIONS: dict[int, tuple[str, ...]] = {
     decimals: tuple(f".{part:0{decimals}d}".rstrip("0").rstrip(".") for part in range(10**decimals))
     for decimals in range(1, 5)
 }
+
+#: The same for more decimals, in two steps: the leading digits, then the last four where they are not zero.
+LEADING_DIGITS: dict[int, tuple[str, ...]] = {
+    digits: tuple(f".{part:0{digits}d}" for part in range(10**digits)) for digits in range(1, 5)
+}
+LAST_DIGITS: tuple[str, ...] = tuple(f"{part:0{LAST_DECIMALS}d}".rstrip("0") for part in range(10**LAST_DECIMALS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bridge.codec.encoding import extract_field, from_bits
-from bridge.codec.numbers import FRACTIONS, Scaling, decimal_text, scaling_of
+from bridge.codec.numbers import (
+    FRACTIONS,
+    LAST_DECIMALS,
+    LAST_DIGITS,
+    LEADING_DIGITS,
+    Scaling,
+    decimal_text,
+    scaling_of,
+)
 from bridge.openxc.json_format import number_text
 from bridge.openxc.messages import PayloadFormat, Value
-from bridge.openxc.protobuf_format import simple_boolean, simple_number, simple_prefix, simple_string
+from bridge.openxc.protobuf_wire import simple_boolean, simple_number, simple_prefix, simple_string
 from bridge.profile.decoding import MessageContext, SignalState
 from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal
 
@@ -32,6 +40,8 @@ Guard = Callable[..., object]
 CLOCK_GRACE = 1e-6
 
 _DOUBLE = struct.Struct("<d")
+_BIG_WORD = struct.Struct(">Q")
+_LITTLE_WORD = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,7 @@ def compile_message(message: Message, environment: Environment) -> FrameFunction
     source.flush()
     if not source.lines:
         return None
-    header = [f"    {name} = from_bytes(data[:8], '{name}')" for name in sorted(words)]
+    header = [f"    {name}, = unpack_{name}(data)" for name in sorted(words)]
     code = "\n".join(["def frame(timestamp, length, data):", *header, *source.lines])
     namespace = source.names | {
         "json": environment.json,
@@ -115,8 +125,12 @@ def compile_message(message: Message, environment: Environment) -> FrameFunction
         "from_bytes": int.from_bytes,
         "decimal_text": decimal_text,
         "number_text": number_text,
+        "unpack_big": _BIG_WORD.unpack_from,
+        "unpack_little": _LITTLE_WORD.unpack_from,
         "pack_double": _DOUBLE.pack,
+        "last_digits": LAST_DIGITS,
         **{f"fraction_{decimals}": table for decimals, table in FRACTIONS.items()},
+        **{f"leading_{decimals}": table for decimals, table in LEADING_DIGITS.items()},
     }
     # Only literals made by _literal() and integers come from the profile: no text of it is ever code.
     exec(compile(code, f"<message 0x{message.id:x} {message.name!r}>", "exec"), namespace)  # noqa: S102
@@ -245,18 +259,29 @@ class _SignalWriter:
         """F-string source for the value's text."""
         if not self.scaling.exact:
             return f"{{number_text({self.value})}}"
-        decimals = self.scaling.decimals
-        if decimals == 0:
+        if not self.scaling.decimals:
             return f"{{{self.scaled}}}"
-        if decimals not in FRACTIONS:
-            return f"{{decimal_text({self.scaled}, {decimals})}}"
-        base = 10**decimals
         if not self.scaling.negative:
-            return f"{{{self.scaled} // {base}}}{{fraction_{decimals}[{self.scaled} % {base}]}}"
-        size = f"abs_{self.raw}"
+            return self._digits(self.scaled)
+        size = f"size_{self.raw}"
         self.source.expression(f"{size} = {self.scaled} if {self.scaled} >= 0 else -{self.scaled}")
-        sign = f'{{"-" if {self.scaled} < 0 else ""}}'
-        return f"{sign}{{{size} // {base}}}{{fraction_{decimals}[{size} % {base}]}}"
+        return f'{{"-" if {self.scaled} < 0 else ""}}{self._digits(size)}'
+
+    def _digits(self, number: str) -> str:
+        """F-string source for an integer of 0 or more as a decimal without trailing zeros, by tables of digits."""
+        decimals = self.scaling.decimals
+        whole = f"{{{number} // {10**decimals}}}"
+        if decimals in FRACTIONS:
+            return f"{whole}{{fraction_{decimals}[{number} % {10**decimals}]}}"
+        leading = decimals - LAST_DECIMALS
+        if leading not in FRACTIONS:
+            return f"{{decimal_text({number}, {decimals})}}"
+        last, first = f"last_{self.raw}", f"first_{self.raw}"
+        self.source.expression(f"{last} = {number} % {10**LAST_DECIMALS}")
+        self.source.expression(f"{first} = {number} // {10**LAST_DECIMALS} % {10**leading}")
+        return (
+            f"{whole}{{leading_{leading}[{first}] if {last} else fraction_{leading}[{first}]}}{{last_digits[{last}]}}"
+        )
 
     # Deciding
 

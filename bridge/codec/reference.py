@@ -16,22 +16,27 @@ from collections.abc import Callable, Iterable
 
 from bridge.codec.program import CLOCK_GRACE, Environment, FrameFunction, compile_message, json_head
 from bridge.codec.records import Records
-from bridge.frames import STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.frames import EXTENDED_ID_MAX, STANDARD_ID_MAX, FrameBatch, FrameFlags
 from bridge.openxc.json_format import number_text
 from bridge.openxc.messages import PayloadFormat, Value
-from bridge.openxc.protobuf_format import can_record, simple_record
+from bridge.openxc.protobuf_wire import can_record, simple_record
 from bridge.profile.decoding import SignalState
 from bridge.profile.plan import BuiltinDecoder, Message, Plan
 
 #: Remote frames have no data and error frames are no frames of the bus: neither becomes a record.
-_UNSPOKEN = FrameFlags.REMOTE | FrameFlags.ERROR
+_UNSPOKEN = int(FrameFlags.REMOTE | FrameFlags.ERROR)
 
 _EXTENDED_KEY = 1 << 31
 
 #: Raw frames of so many ids a bus are throttled one by one; more are sent unthrottled.
 RAW_IDS_LIMIT = 4096
 
+#: Different faults of a profile's Python functions that are remembered.
+FAULTS_LIMIT = 100
+
 FrameWatcher = Callable[[bytes], None]
+Functions = dict[int, tuple[dict[int, FrameFunction], dict[int, FrameFunction]]]  #: by bus: standard ids, extended ids
+_NOTHING: tuple[dict[int, FrameFunction], dict[int, FrameFunction]] = ({}, {})
 
 
 def frame_key(bus: int, identifier: int, extended: bool) -> int:
@@ -56,12 +61,13 @@ class Translator:
         self.plan = plan
         self.formats: frozenset[PayloadFormat] = frozenset()
         self.faults: dict[str, int] = {}  #: Python functions of the profile that raised: text -> how often
+        self._new_faults: list[str] = []
         self._json: list[str] = []
         self._protobuf: list[bytes] = []
         self._states = self._make_states()
         self._messages = _messages_by_key(plan.messages)
-        self._functions: dict[int, FrameFunction] = {}
-        self._programs: dict[frozenset[PayloadFormat], dict[int, FrameFunction]] = {}
+        self._functions: Functions = {}
+        self._programs: dict[frozenset[PayloadFormat], Functions] = {}
         self._watchers: dict[int, FrameWatcher] = {}
         self._passthrough = {bus.number for bus in plan.buses if bus.passthrough}
         self._bypass = {bus.number for bus in plan.buses if bus.bypass_filter}
@@ -69,7 +75,9 @@ class Translator:
         self._raw_states: dict[int, _RawState] = {}
         self._raw_counts: dict[int, int] = {}
         self._raw_rules = _raw_rules(self._messages)
-        self._raw_periods = {bus.number: _period(bus.max_message_frequency) for bus in plan.buses}
+        self._bus_rules = {
+            bus.number: (_period(bus.max_message_frequency), bus.force_send_changed) for bus in plan.buses
+        }
         self.want(frozenset())
 
     # What changes while the daemon runs
@@ -111,16 +119,18 @@ class Translator:
 
     def translate(self, batch: FrameBatch) -> Records:
         """The records of a batch, in the wanted formats, in the order of the frames."""
-        function_of = self._functions.get
         passthrough = self._passthrough
+        bus_before = -1
         for timestamp, identifier, bus, flags, length, data in batch.records():
+            if bus != bus_before:
+                standard, extended = self._functions.get(bus, _NOTHING)
+                bus_before = bus
             if flags & _UNSPOKEN:
                 continue
-            key = bus << 32 | (flags & 1) << 31 | identifier
-            function = function_of(key)
+            function = (extended if flags & 1 else standard).get(identifier)
             if function is not None:
                 function(timestamp, length, data)
-            if passthrough and bus in passthrough and self._raw_due(key, bus, timestamp, data[:length]):
+            if passthrough and bus in passthrough and self._raw_due(bus, identifier, flags, timestamp, data[:length]):
                 self._write_raw(bus, identifier, flags, data[:length])
         return self._take()
 
@@ -133,15 +143,15 @@ class Translator:
         self._protobuf.clear()
         return Records(text, binary, count)
 
-    def _raw_due(self, key: int, bus: int, timestamp: float, data: bytes) -> bool:
+    def _raw_due(self, bus: int, identifier: int, flags: int, timestamp: float, data: bytes) -> bool:
         """The rules of raw output: acceptance, then the first sight, the clock or a forced change."""
+        key = bus << 32 | (flags & 1) << 31 | identifier
         rule = self._raw_rules.get(key)
         if rule is None:
             if bus not in self._bypass and key not in self._opened:
                 return False
-            period, force = self._raw_periods.get(bus, 0.0), True
-        else:
-            period, force = rule
+            rule = self._bus_rules.get(bus, (0.0, True))
+        period, force = rule
         if not period:
             return True
         state = self._raw_states.get(key)
@@ -175,7 +185,7 @@ class Translator:
                     states[signal.name] = SignalState(signal, self._publish, self.lookup)
         return states
 
-    def _compile(self, formats: frozenset[PayloadFormat]) -> dict[int, FrameFunction]:
+    def _compile(self, formats: frozenset[PayloadFormat]) -> Functions:
         environment = Environment(
             states=self._states,
             formats=formats,
@@ -185,17 +195,16 @@ class Translator:
             guard=self._guard,
             keep_values=any(map(_runs_python, self.plan.messages)),
         )
-        compiled: dict[int, FrameFunction | None] = {}
-        functions = {}
-        for key, message in self._messages.items():
-            if id(message) not in compiled:
-                compiled[id(message)] = compile_message(message, environment)
-            function = compiled[id(message)]
-            if function is not None:
-                functions[key] = function
+        compiled = {id(message): compile_message(message, environment) for message in self.plan.messages}
+        functions = {key: compiled[id(message)] for key, message in self._messages.items()}
         for key, watcher in self._watchers.items():
             functions[key] = _watched(watcher, functions.get(key))
-        return functions
+        by_bus: Functions = {}
+        for key, function in functions.items():
+            if function is not None:
+                of_bus = by_bus.setdefault(key >> 32, ({}, {}))
+                of_bus[bool(key & _EXTENDED_KEY)][key & EXTENDED_ID_MAX] = function
+        return by_bus
 
     def _publish(self, name: str, value: Value, event: Value | None) -> None:
         """Write a simple record; what has no JSON form is a fault of who made it."""
@@ -216,9 +225,17 @@ class Translator:
             self._fault(f"{getattr(function, '__qualname__', function)} raised {type(error).__name__}: {error}")
             return None
 
+    def take_faults(self) -> list[str]:
+        """The new faults since the last call, each text once."""
+        taken, self._new_faults = self._new_faults, []
+        return taken
+
     def _fault(self, text: str) -> None:
-        if text in self.faults or len(self.faults) < 100:
-            self.faults[text] = self.faults.get(text, 0) + 1
+        if text not in self.faults:
+            if len(self.faults) >= FAULTS_LIMIT:
+                return
+            self._new_faults.append(text)
+        self.faults[text] = self.faults.get(text, 0) + 1
 
 
 def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
