@@ -1,0 +1,106 @@
+"""Layout: the bytes of a diagnostic request, and which bytes answer it.
+
+`[mode][PID, none or 1 or 2 bytes][payload]`; a positive response echoes mode + 0x40 and the PID, a
+negative one is `7F [mode] [code]`. It must not know ids, buses or time.
+
+The PID of a request with one is
+- two bytes where ISO 14229-1 says that it is a data identifier: modes 0x22, 0x24, 0x2E and 0x2F,
+  even for a value below 0x100. OpenXC's firmware sent one byte there; an ECU refuses that with
+  incorrectMessageLength, so no app can live on it;
+- one byte for the modes of SAE J1979 (0x01 to 0x0A) and for 0x3E, whose sub-function it is;
+- otherwise as many as its value needs. In 0x31 it is the sub-function, and the routine's identifier
+  is the beginning of the payload.
+A profile's `pid_length` says it for what none of this fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.diagnostics.addressing import is_functional
+from bridge.diagnostics.errors import RequestRefused
+from bridge.openxc.messages import DiagnosticRequest
+
+RESPONSE_PENDING = 0x78  #: requestCorrectlyReceived-ResponsePending (ISO 14229-1): the answer comes later
+PAYLOAD_LIMIT = 4095  #: bytes of one ISO-TP payload (ISO 15765-2)
+SINGLE_FRAME_LIMIT = 7  #: bytes of one that fits a CAN frame, as a functional request must
+_NEGATIVE = 0x7F
+_POSITIVE_OFFSET = 0x40
+_LAST_J1979_MODE = 0x0A
+_TESTER_PRESENT = 0x3E
+_DATA_IDENTIFIER_MODES = frozenset({0x22, 0x24, 0x2E, 0x2F})
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """A positive response: the bytes after mode and PID."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A negative response: the code (ISO 14229-1, annex A), never 0."""
+
+    code: int
+
+
+Answer = Positive | Negative
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One request as bytes."""
+
+    mode: int
+    payload: bytes  #: the whole ISO-TP payload to send
+    echo: bytes | None  #: how a positive response begins; None: the mode cannot have one
+
+    def classify(self, payload: bytes) -> Answer | None:
+        """What a received ISO-TP payload is to this request; None: nothing, it answers something else."""
+        if payload[:1] == bytes((_NEGATIVE,)):
+            if len(payload) < 3 or payload[1] != self.mode or not payload[2]:
+                return None
+            return Negative(payload[2])
+        if self.echo is None or not payload.startswith(self.echo):
+            return None
+        return Positive(payload[len(self.echo) :])
+
+
+def pid_length(mode: int, pid: int) -> int:
+    """How many bytes the PID of such a request has when nobody says so, 1 or 2."""
+    if mode in _DATA_IDENTIFIER_MODES:
+        return 2
+    if mode <= _LAST_J1979_MODE or mode == _TESTER_PRESENT:
+        return 1
+    return 2 if pid > 0xFF else 1
+
+
+def lay_out(request: DiagnosticRequest, length: int | None = None) -> Layout:
+    """Make a request's bytes; `length` is the number of PID bytes where pid_length() does not fit.
+
+    Raises RequestRefused where mode or PID are impossible, and for a payload too long for ISO-TP
+    or, in a functional request, for a single frame.
+    """
+    if not 1 <= request.mode <= 0xFF:
+        raise RequestRefused(f"mode {request.mode:#x} is not one of 0x1 to 0xff")
+    pid = b""
+    if request.pid is not None:
+        if not 0 <= request.pid <= 0xFFFF:
+            raise RequestRefused(f"PID {request.pid:#x} is not one of 0x0 to 0xffff")
+        length = pid_length(request.mode, request.pid) if length is None else length
+        if length not in (1, 2):
+            raise RequestRefused(f"a PID has 1 or 2 bytes, not {length}")
+        if request.pid >> 8 * length:
+            raise RequestRefused(
+                f"PID {request.pid:#x} does not fit the one byte that it has in mode {request.mode:#x}"
+            )
+        pid = request.pid.to_bytes(length, "big")
+    payload = bytes((request.mode,)) + pid + request.payload
+    limit = SINGLE_FRAME_LIMIT if is_functional(request.id) else PAYLOAD_LIMIT
+    if len(payload) > limit:
+        raise RequestRefused(f"request of {len(payload)} bytes; at most {limit} can be sent to id {request.id:#x}")
+    positive = request.mode + _POSITIVE_OFFSET
+    # 0x7F would be a negative response, and services from 0xC0 up have no positive one left.
+    echo = None if positive == _NEGATIVE or positive > 0xFF else bytes((positive,)) + pid
+    return Layout(request.mode, payload, echo)
