@@ -38,7 +38,7 @@ lint: $(VENV)/developer
 
 protos: $(VENV)/developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group protos
-	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=bridge/openxc --pyi_out=bridge/openxc protos/openxc.proto
+	$(BIN)/python -m grpc_tools.protoc --proto_path=bridge/openxc=protos --python_out=. --pyi_out=. bridge/openxc/openxc.proto
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

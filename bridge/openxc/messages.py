@@ -3,7 +3,7 @@
 The field names are the JSON format's. Nothing here knows how a message is written down
 (json_format, protobuf_format), who sent it or whether it is allowed.
 
-Source: the OpenXC message format 0.8 (JSON and protobuf), facts as real clients use them.
+Source: the OpenXC message format 0.8 (JSON and protobuf), as real clients use it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,33 @@ from typing import Any
 
 import msgspec
 
+from bridge.errors import ClientError
+
 Value = bool | int | float | str  #: what a simple message carries, as value or as event
+
+
+class InvalidRecord(ClientError):
+    """A record that says nothing: not parsable, of no known kind, or with fields that make no sense.
+
+    No answer goes out for it; the text is for a log.
+    """
+
+
+class CommandName(enum.StrEnum):
+    """The commands by their names on the wire."""
+
+    VERSION = "version"
+    DEVICE_ID = "device_id"
+    PLATFORM = "platform"
+    PASSTHROUGH = "passthrough"
+    AF_BYPASS = "af_bypass"
+    PAYLOAD_FORMAT = "payload_format"
+    PREDEFINED_OBD2 = "predefined_obd2"
+    DIAGNOSTIC_REQUEST = "diagnostic_request"
+    MODEM_CONFIGURATION = "modem_configuration"
+    RTC_CONFIGURATION = "rtc_configuration"
+    SD_MOUNT_STATUS = "sd_mount_status"
+    GET_VIN = "get_vin"
 
 
 class PayloadFormat(enum.Enum):

@@ -1,0 +1,62 @@
+"""A long diagnostic response as several records, the way the firmware publishes frame by frame.
+
+Must not know formats or ISO-TP's own framing: it takes a whole response apart.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bridge.openxc.messages import DiagnosticResponse
+
+HEADER_MAX = 3  #: service and a PID of two bytes, the longest header
+_LAST_OBD2_MODE, _TESTER_PRESENT = 0x0A, 0x3E
+_POSITIVE = 0x40  #: what a positive response adds to the request's service, ISO 14229-1
+
+
+def split(response: DiagnosticResponse, part_size: int, pid_length: int | None = None) -> list[DiagnosticResponse]:
+    """The parts of a positive response whose ISO-TP message is longer than `part_size` bytes.
+
+    Put together, the parts' payloads are that message: service + 0x40, PID, payload. Every part
+    has the response's bus, id, mode, PID and timestamp, `total_size` (the message's length) and
+    `frame`: 0, 1, ... and -1 for the last. The value, which follows from the payload, is in none.
+
+    A response that fits, is negative, has no payload or is a part itself comes back as it is.
+    `pid_length` is the number of PID bytes in the message; None means by mode and PID (see pid_size).
+
+    Raises:
+        ValueError: a part could not hold the header (3 bytes).
+    """
+    if part_size < HEADER_MAX:
+        raise ValueError(f"parts of {part_size} bytes; the header alone may have {HEADER_MAX}")
+    if not response.success or not response.payload or response.frame is not None:
+        return [response]
+    whole = _header(response, pid_length) + response.payload
+    if len(whole) <= part_size:
+        return [response]
+    starts = range(0, len(whole), part_size)
+    return [
+        replace(
+            response,
+            payload=whole[start : start + part_size],
+            value=None,
+            frame=-1 if start == starts[-1] else frame,
+            total_size=len(whole),
+        )
+        for frame, start in enumerate(starts)
+    ]
+
+
+def pid_size(mode: int, pid: int) -> int:
+    """How many bytes a PID has in a message: two above 0xFF, except in the OBD-II services and tester present."""
+    if mode <= _LAST_OBD2_MODE or mode == _TESTER_PRESENT:
+        return 1
+    return 2 if pid > 0xFF else 1
+
+
+def _header(response: DiagnosticResponse, pid_length: int | None) -> bytes:
+    service = bytes(((response.mode + _POSITIVE) & 0xFF,))
+    if response.pid is None:
+        return service
+    length = pid_size(response.mode, response.pid) if pid_length is None else pid_length
+    return service + (response.pid & ((1 << 8 * length) - 1)).to_bytes(length, "big")
