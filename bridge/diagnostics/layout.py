@@ -3,14 +3,8 @@
 `[mode][PID, none or 1 or 2 bytes][payload]`; a positive response echoes mode + 0x40 and the PID, a
 negative one is `7F [mode] [code]`. It must not know ids, buses or time.
 
-The PID of a request with one is
-- two bytes where ISO 14229-1 says that it is a data identifier: modes 0x22, 0x24, 0x2E and 0x2F,
-  even for a value below 0x100. OpenXC's firmware sent one byte there; an ECU refuses that with
-  incorrectMessageLength, so no app can live on it;
-- one byte for the modes of SAE J1979 (0x01 to 0x0A) and for 0x3E, whose sub-function it is;
-- otherwise as many as its value needs. In 0x31 it is the sub-function, and the routine's identifier
-  is the beginning of the payload.
-A profile's `pid_length` says it for what none of this fits.
+The PID has as many bytes as its mode says (openxc.pids); a profile's `pid_length` says it for what
+does not fit that.
 """
 
 from __future__ import annotations
@@ -20,15 +14,13 @@ from dataclasses import dataclass
 from bridge.diagnostics.addressing import is_functional
 from bridge.diagnostics.errors import RequestRefused
 from bridge.openxc.messages import DiagnosticRequest
+from bridge.openxc.pids import pid_length
 
 RESPONSE_PENDING = 0x78  #: requestCorrectlyReceived-ResponsePending (ISO 14229-1): the answer comes later
 PAYLOAD_LIMIT = 4095  #: bytes of one ISO-TP payload (ISO 15765-2)
 SINGLE_FRAME_LIMIT = 7  #: bytes of one that fits a CAN frame, as a functional request must
 _NEGATIVE = 0x7F
 _POSITIVE_OFFSET = 0x40
-_LAST_J1979_MODE = 0x0A
-_TESTER_PRESENT = 0x3E
-_DATA_IDENTIFIER_MODES = frozenset({0x22, 0x24, 0x2E, 0x2F})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +57,6 @@ class Layout:
         if self.echo is None or not payload.startswith(self.echo):
             return None
         return Positive(payload[len(self.echo) :])
-
-
-def pid_length(mode: int, pid: int) -> int:
-    """How many bytes the PID of such a request has when nobody says so, 1 or 2."""
-    if mode in _DATA_IDENTIFIER_MODES:
-        return 2
-    if mode <= _LAST_J1979_MODE or mode == _TESTER_PRESENT:
-        return 1
-    return 2 if pid > 0xFF else 1
 
 
 def lay_out(request: DiagnosticRequest, length: int | None = None) -> Layout:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bridge.openxc.messages import DiagnosticResponse
+from bridge.openxc.pids import pid_length as pid_length_of
 
 HEADER_MAX = 3  #: service and a PID of two bytes, the longest header
-_LAST_OBD2_MODE, _TESTER_PRESENT = 0x0A, 0x3E
 _POSITIVE = 0x40  #: what a positive response adds to the request's service, ISO 14229-1
 
 
@@ -22,7 +22,7 @@ def split(response: DiagnosticResponse, part_size: int, pid_length: int | None =
     `frame`: 0, 1, ... and -1 for the last. The value, which follows from the payload, is in none.
 
     A response that fits, is negative, has no payload or is a part itself comes back as it is.
-    `pid_length` is the number of PID bytes in the message; None means by mode and PID (see pid_size).
+    `pid_length` is the number of PID bytes in the message; None means by mode and PID (see openxc.pids).
 
     Raises:
         ValueError: a part could not hold the header (3 bytes).
@@ -47,16 +47,9 @@ def split(response: DiagnosticResponse, part_size: int, pid_length: int | None =
     ]
 
 
-def pid_size(mode: int, pid: int) -> int:
-    """How many bytes a PID has in a message: two above 0xFF, except in the OBD-II services and tester present."""
-    if mode <= _LAST_OBD2_MODE or mode == _TESTER_PRESENT:
-        return 1
-    return 2 if pid > 0xFF else 1
-
-
 def _header(response: DiagnosticResponse, pid_length: int | None) -> bytes:
     service = bytes(((response.mode + _POSITIVE) & 0xFF,))
     if response.pid is None:
         return service
-    length = pid_size(response.mode, response.pid) if pid_length is None else pid_length
+    length = pid_length_of(response.mode, response.pid) if pid_length is None else pid_length
     return service + (response.pid & ((1 << 8 * length) - 1)).to_bytes(length, "big")

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.diagnostics.errors import RequestRefused
-from bridge.diagnostics.layout import Negative, Positive, lay_out, pid_length
+from bridge.diagnostics.layout import Negative, Positive, lay_out
+from bridge.openxc.pids import pid_length
 
 from .bench import request
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.openxc.messages import DiagnosticResponse
-from bridge.openxc.multiframe import pid_size, split
+from bridge.openxc.multiframe import split
 
 VIN = b"WVWZZZ1KZAW000001"
 
@@ -53,17 +53,10 @@ def test_headers():
 
     assert header(mode=0x09, pid=0x02) == b"\x49\x02"
     assert header(mode=0x22, pid=0xF190) == b"\x62\xf1\x90"
-    assert header(mode=0x22, pid=0x12) == b"\x62\x12"
+    assert header(mode=0x22, pid=0x12) == b"\x62\x00\x12"
+    assert header(mode=0x31, pid=0x12) == b"\x71\x12"
     assert header(mode=0x19, pid=None) == b"\x59"
-    assert split(response(pid=0x12), 8, pid_length=2)[0].payload[:3] == b"\x62\x00\x12"
-
-
-@pytest.mark.parametrize(
-    ("mode", "pid", "size"),
-    [(0x01, 0, 1), (0x0A, 0x1FF, 1), (0x3E, 0x100, 1), (0x22, 0xFF, 1), (0x22, 0x100, 2), (0x31, 0xF00, 2)],
-)
-def test_pid_size(mode, pid, size):
-    assert pid_size(mode, pid) == size
+    assert split(response(pid=0x12), 8, pid_length=1)[0].payload[:2] == b"\x62\x12"
 
 
 def test_parts_too_small_for_the_header():
