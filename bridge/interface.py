@@ -28,7 +28,7 @@ from bridge.diagnostics.manager import DiagnosticManager
 from bridge.diagnostics.obd2 import CURRENT_DATA
 from bridge.diagnostics.predefined import PredefinedObd2
 from bridge.diagnostics.vin import BROADCAST_ID, ENGINE_ID, VEHICLE_INFORMATION, VinAnswer, VinReader
-from bridge.errors import ClientError
+from bridge.errors import ClientError, ConfigurationError
 from bridge.frames import EXTENDED_ID_MAX, STANDARD_ID_MAX, Frame, FrameBatch
 from bridge.limits import DIAGNOSTIC_MAX_FREQUENCY
 from bridge.openxc import json_format, protobuf_format
@@ -40,6 +40,7 @@ from bridge.openxc.messages import (
     CommandResponse,
     DiagnosticAction,
     DiagnosticCommand,
+    DiagnosticRequest,
     DiagnosticResponse,
     FrameFormat,
     Incoming,
@@ -56,8 +57,8 @@ from bridge.openxc.messages import (
     Value,
 )
 from bridge.openxc.multiframe import split
-from bridge.policy import BusRules, Write, check_diagnostic, check_raw, check_signal
-from bridge.profile.plan import CustomCommand, Message, Plan, PlanBus, Signal
+from bridge.policy import BusRules, Write, WriteRefusedError, check_diagnostic, check_raw, check_signal
+from bridge.profile.plan import CustomCommand, Message, Plan, PlanBus, RecurringRequest, Signal
 
 #: Bytes in a part of a long diagnostic response, where parts are asked for: what one CAN frame carries.
 PART_SIZE = 7
@@ -131,19 +132,34 @@ class VehicleInterface:
     # In from the vehicle
 
     def start(self, now: float) -> Output:
-        """Begin what the profile itself asks for."""
+        """Begin what the profile itself asks for, as far as its buses allow it.
+
+        Raises:
+            ConfigurationError: a diagnostic message of the profile that cannot be.
+        """
         output = Output()
+        profile = Peer("the profile", Write.ALL)
         for recurring in self.plan.diagnostics:
-            self._collect(
-                self._manager.add(
-                    recurring.request, None, now, decoder=recurring.decoder, pid_length=recurring.pid_length
-                ),
-                output,
-                now,
-            )
+            try:
+                self._start_request(recurring, profile, output, now)
+            except WriteRefusedError as refusal:
+                output.refusals.append(f"{profile.name}: {refusal}")
+            except ClientError as error:
+                raise ConfigurationError(
+                    f"profile {self.plan.name}: the diagnostic message to 0x{recurring.request.id:x}: {error}"
+                ) from error
         if self.plan.predefined_obd2:
-            self._collect(self._predefined.enable(now), output, now)
+            try:
+                self._predefined_obd2(True, profile, output, now)
+            except WriteRefusedError as refusal:
+                output.refusals.append(f"{profile.name}: {refusal}")
         return output
+
+    def _start_request(self, recurring: RecurringRequest, profile: Peer, output: Output, now: float) -> None:
+        request = recurring.request
+        self._check_request(request, profile)
+        events = self._manager.add(request, None, now, decoder=recurring.decoder, pid_length=recurring.pid_length)
+        self._collect(events, output, now)
 
     def frames(self, batch: FrameBatch, now: float) -> Output:
         """Frames that a bus received."""
@@ -266,14 +282,16 @@ class VehicleInterface:
         return "bus " + ", ".join(str(number) for number in self._buses) if self._buses else "no bus"
 
     def _diagnostic(self, command: DiagnosticCommand, peer: Peer, output: Output, now: float) -> None:
-        request = command.request
-        bus = self._bus(request.bus)
-        check_diagnostic(peer.grants, self._rules[bus.number], request.id, request.id > STANDARD_ID_MAX, request.mode)
+        self._check_request(command.request, peer)
         if command.action is DiagnosticAction.ADD:
-            events = self._manager.add(request, peer, now)
+            events = self._manager.add(command.request, peer, now)
         else:
-            events = self._manager.cancel(request, now)
+            events = self._manager.cancel(command.request, now)
         self._collect(events, output, now)
+
+    def _check_request(self, request: DiagnosticRequest, peer: Peer) -> None:
+        rules = self._rules[self._bus(request.bus).number]
+        check_diagnostic(peer.grants, rules, request.id, request.id > STANDARD_ID_MAX, request.mode)
 
     def _predefined_obd2(self, enabled: bool, peer: Peer, output: Output, now: float) -> None:
         if not enabled:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.diagnostics.addressing import ChannelAddress
 from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
+from bridge.errors import ConfigurationError
 from bridge.frames import Frame, FrameBatch
 from bridge.interface import Identity, Peer, VehicleInterface
 from bridge.openxc import json_format
@@ -322,6 +323,17 @@ class TestDiagnostics:
         vehicle.take(vehicle.interface.disconnect(vehicle.peer, vehicle.now))
         vehicle.wait(1)
         assert len(vehicle.sent) == 2
+
+    def test_the_profiles_own_requests_need_a_bus_that_takes_them(self):
+        request = DiagnosticRequest(bus=2, id=0x7E0, mode=1, pid=5, frequency=1.0)
+        vehicle = Vehicle(make_plan(diagnostics=(RecurringRequest(request),)))
+        assert "raw_writable" in vehicle.refusals[0]
+        assert vehicle.interface.next_wakeup() is None
+
+    def test_the_profiles_own_requests_must_make_sense(self):
+        request = DiagnosticRequest(bus=1, id=0x7E0, mode=1, pid=5, frequency=11.0)
+        with pytest.raises(ConfigurationError, match="0x7e0"):
+            Vehicle(make_plan(diagnostics=(RecurringRequest(request),)))
 
     def test_the_profiles_request_ids_are_no_way_around_the_policy(self):
         request = DiagnosticRequest(bus=1, id=0x241, mode=0x22, pid=5, frequency=1.0)
