@@ -45,7 +45,8 @@ class BuiltinDecoder(enum.Enum):
     NUMBER = "number"
     BOOLEAN = "boolean"  #: value != 0
     IGNORE = "ignore"  #: publishes nothing; the value is stored
-    STATE = "state"  #: the name of the state; nothing when unknown
+    STATE = "state"  #: the name of the state that int(value) has; nothing when unknown
+    CHOICE = "choice"  #: the name of the state that the raw number has, else the value (a database's value table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Multiplex:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A name for some values of a signal."""
+    """A name for some values of a signal: scaled and cut to an integer, or raw where the decoder is CHOICE."""
 
     name: str
     values: tuple[int, ...]
@@ -118,6 +119,11 @@ class Message:
     force_send_changed: bool = True  #: changed raw frames pass the limit
 
 
+def message_order(message: Message) -> tuple[int, int, int]:
+    """The order of a plan's messages: by bus, id and format."""
+    return message.bus, message.id, {None: 0, False: 1, True: 2}[message.extended]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanBus:
     """One CAN bus as the profile sees it."""
@@ -130,6 +136,7 @@ class PlanBus:
     raw_writable: bool | None = None  #: None: no profile says, the listener alone decides
     max_message_frequency: float = 0.0  #: Hz, of raw output of ids that no message defines
     loopback: bool = False  #: frames that the bridge sends come back as received
+    force_send_changed: bool = True  #: changed raw frames of ids that no message defines pass the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,8 @@ class RecurringRequest:
     """A diagnostic request that the profile itself makes."""
 
     request: DiagnosticRequest
-    decoder: DiagnosticDecoder | None = None
+    decoder: DiagnosticDecoder | None = None  #: None decodes as request.decoded_type says
+    pid_length: int | None = None  #: bytes of the PID, 1 or 2; None by mode and PID
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +170,4 @@ class Plan:
     diagnostics: tuple[RecurringRequest, ...] = ()
     commands: tuple[CustomCommand, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)  #: what the loader could not honour
+    predefined_obd2: bool = False  #: the predefined OBD-II requests are on from the start
