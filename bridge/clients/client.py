@@ -15,9 +15,9 @@ import termios
 from typing import Protocol
 
 from bridge.clients.queue import OutputQueue
-from bridge.clients.seldom import SeldomLog
 from bridge.limits import TRANSPORT_BUFFER_LIMIT
 from bridge.openxc.messages import PayloadFormat
+from bridge.seldom import SeldomLog
 
 _log = logging.getLogger(__name__)
 _log_losses = SeldomLog(_log)

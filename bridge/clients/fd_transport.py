@@ -13,13 +13,11 @@ from collections.abc import Callable
 
 from bridge.limits import TRANSPORT_BUFFER_LIMIT
 
-_READ_SIZE = 64 * 1024
-
 
 class FdTransport(asyncio.Transport):
-    """Drives an asyncio.Protocol on a non-blocking descriptor. `on_closed` comes after connection_lost."""
+    """Drives an asyncio.BufferedProtocol on a non-blocking descriptor. `on_closed` comes after connection_lost."""
 
-    def __init__(self, fd: int, protocol: asyncio.Protocol, on_closed: Callable[[], None]) -> None:
+    def __init__(self, fd: int, protocol: asyncio.BufferedProtocol, on_closed: Callable[[], None]) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._fd = fd
@@ -102,22 +100,22 @@ class FdTransport(asyncio.Transport):
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._fd, _READ_SIZE)
+            size = os.readv(self._fd, [self._protocol.get_buffer(-1)])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:  # EIO: nobody has the pseudo-terminal open, or the adapter was unplugged
             self._hang_up(error)
             return
-        if not data:
+        if not size:
             self._hang_up(None)
             return
         if self._closing:
             return
         try:
-            self._protocol.data_received(data)
+            self._protocol.buffer_updated(size)
         except Exception as error:  # a fault in one app's handling ends that app's connection only
             self._loop.call_exception_handler(
-                {"message": "Fatal error: protocol.data_received() failed", "exception": error, "transport": self}
+                {"message": "Fatal error: protocol.buffer_updated() failed", "exception": error, "transport": self}
             )
             self._lose(error)
 

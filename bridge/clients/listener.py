@@ -16,15 +16,18 @@ from typing import TypedDict
 
 from bridge.clients.client import Client, ClientHandler
 from bridge.clients.queue import OutputQueue
-from bridge.clients.seldom import SeldomLog
 from bridge.errors import ConfigurationError
 from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENTS_LIMIT, SHUTDOWN_TIMEOUT
 from bridge.openxc.messages import PayloadFormat
+from bridge.seldom import SeldomLog
 
 _log = logging.getLogger(__name__)
 
 #: Seconds that closing a listener gives its clients to take what already waits for them.
 CLOSE_GRACE = SHUTDOWN_TIMEOUT / 2
+
+#: Bytes that one client's turn on the loop takes at most.
+READ_SIZE = 4096
 
 _client_ids = itertools.count(1)
 
@@ -176,11 +179,16 @@ class Listener(abc.ABC):
                 self._all_gone.set()
 
 
-class Connection(asyncio.Protocol):
-    """Between a transport (asyncio's or an FdTransport) and its Client."""
+class Connection(asyncio.BufferedProtocol):
+    """Between a transport (asyncio's or an FdTransport) and its Client.
+
+    It brings its own buffer, READ_SIZE large: what one client sends holds up the others for no
+    longer than the handling of so many bytes takes.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self._transport: asyncio.Transport | None = None
         self._client: Client | None = None
 
@@ -193,10 +201,14 @@ class Connection(asyncio.Protocol):
         if self._client is None:
             transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the app."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the transport puts what it reads."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes of the app are there."""
         if self._client is not None:
-            self._listener.received(self._client, data)
+            self._listener.received(self._client, bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> None:
         """The app has closed, or closed its half: those look the same until one writes, so it is gone."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import bridge.clients.client
-from bridge.clients.seldom import SeldomLog
 from bridge.limits import LOG_ONCE_PERIOD, TRANSPORT_BUFFER_LIMIT
+from bridge.seldom import SeldomLog
 
 
 def test_what_a_reading_peer_gets_is_the_very_object_and_is_counted(new_client):
