@@ -26,6 +26,11 @@ from bridge.profile.plan import BuiltinDecoder, Message, Plan
 #: Remote frames have no data and error frames are no frames of the bus: neither becomes a record.
 _UNSPOKEN = int(FrameFlags.REMOTE | FrameFlags.ERROR)
 
+# Plain integers: the arithmetic of an IntFlag would cost more than the rest of a frame.
+_EXTENDED = int(FrameFlags.EXTENDED)
+_FD = int(FrameFlags.FD)
+_MARKED = _EXTENDED | _FD
+
 _EXTENDED_KEY = 1 << 31
 
 #: Raw frames of so many ids a bus are throttled one by one; more are sent unthrottled.
@@ -60,6 +65,7 @@ class Translator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.formats: frozenset[PayloadFormat] = frozenset()
+        self._writes_json = self._writes_protobuf = False
         self.faults: dict[str, int] = {}  #: Python functions of the profile that raised: text -> how often
         self._new_faults: list[str] = []
         self._json: list[str] = []
@@ -87,6 +93,8 @@ class Translator:
         if formats not in self._programs:
             self._programs[formats] = self._compile(formats)
         self.formats = formats
+        self._writes_json = PayloadFormat.JSON in formats
+        self._writes_protobuf = PayloadFormat.PROTOBUF in formats
         self._functions = self._programs[formats]
 
     def set_passthrough(self, bus: int, enabled: bool) -> None:
@@ -138,7 +146,7 @@ class Translator:
         """What has been written since the last call."""
         text = "".join(self._json).encode("ascii")
         binary = b"".join(self._protobuf)
-        count = text.count(b"\0") if PayloadFormat.JSON in self.formats else len(self._protobuf)
+        count = text.count(b"\0") if self._writes_json else len(self._protobuf)
         self._json.clear()
         self._protobuf.clear()
         return Records(text, binary, count)
@@ -168,12 +176,15 @@ class Translator:
         return ticks or (force and changed)
 
     def _write_raw(self, bus: int, identifier: int, flags: int, data: bytes) -> None:
-        if PayloadFormat.JSON in self.formats:
-            extended = ',"frame_format":"extended"' if flags & FrameFlags.EXTENDED else ""
-            fd = ',"fd":true' if flags & FrameFlags.FD else ""
-            self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"{extended}{fd}}}\0')
-        if PayloadFormat.PROTOBUF in self.formats:
-            self._protobuf.append(can_record(bus, identifier, data, bool(flags & FrameFlags.EXTENDED)))
+        if self._writes_json:
+            if flags & _MARKED:
+                extended = ',"frame_format":"extended"' if flags & _EXTENDED else ""
+                fd = ',"fd":true' if flags & _FD else ""
+                self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"{extended}{fd}}}\0')
+            else:
+                self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"}}\0')
+        if self._writes_protobuf:
+            self._protobuf.append(can_record(bus, identifier, data, bool(flags & _EXTENDED)))
 
     # Building
 
@@ -211,10 +222,10 @@ class Translator:
         if any(isinstance(part, float) and not math.isfinite(part) for part in (value, event)):
             self._fault(f"{name}: {value!r} is no number that can be published")
             return
-        if PayloadFormat.JSON in self.formats:
+        if self._writes_json:
             tail = "" if event is None else f',"event":{_value_text(event)}'
             self._json.append(f"{json_head(name)}{_value_text(value)}{tail}}}\0")
-        if PayloadFormat.PROTOBUF in self.formats:
+        if self._writes_protobuf:
             self._protobuf.append(simple_record(name, value, event))
 
     def _guard(self, function: Callable[..., object], *arguments: object) -> object:
