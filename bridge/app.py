@@ -1,0 +1,423 @@
+"""The daemon: builds the rooms from the settings and wires them together. Nothing else does.
+
+Bus ──frames──▶ VehicleInterface ──records──▶ Hub ──▶ clients
+client ──bytes──▶ StreamDecoder ──messages──▶ VehicleInterface ──▶ responses, frames, payloads
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from bridge import __version__, codec
+from bridge.buses.bus import Bus, BusState, IsotpChannel
+from bridge.buses.python_can import PythonCanBus
+from bridge.buses.replay import ReplayBus
+from bridge.buses.spec import BusSpec, PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
+from bridge.buses.virtual import Segment, VirtualBus
+from bridge.clients.client import Client
+from bridge.clients.hub import Hub
+from bridge.clients.listener import ClientPlaces, Listener
+from bridge.clients.urls import TcpUrl, make_listener, parse_listen_url
+from bridge.config import BusSettings, ListenerSettings, Settings
+from bridge.diagnostics.addressing import ChannelAddress
+from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
+from bridge.errors import BusError
+from bridge.frames import Frame, FrameBatch
+from bridge.interface import Identity, Output, Peer, VehicleInterface
+from bridge.limits import SHUTDOWN_TIMEOUT
+from bridge.openxc import json_format, protobuf_format
+from bridge.openxc.messages import CommandResponse, InvalidRecord, PayloadFormat
+from bridge.openxc.stream import StreamDecoder
+from bridge.policy import Write, default_grants, describe_grants, parse_grants
+from bridge.profile import loading
+from bridge.profile.plan import Plan, PlanBus
+from bridge.seldom import SeldomLog
+from bridge.simulator.node import SimulatedVehicle
+
+_log = logging.getLogger(__name__)
+
+DEMO = "demo"  #: the profile of the simulated vehicle
+DEFAULT_LISTENERS = (
+    ListenerSettings(url="tcp://127.0.0.1:50001"),
+    ListenerSettings(url="pty:/tmp/openxc-vi"),
+)
+
+_ENCODERS = {PayloadFormat.JSON: json_format.encode, PayloadFormat.PROTOBUF: protobuf_format.encode}
+
+
+@dataclass(eq=False, slots=True)
+class _App:
+    """One connected client and what the daemon keeps for it."""
+
+    client: Client
+    peer: Peer
+    decoder: StreamDecoder
+    detected: bool = False  #: its first bytes have shown its payload format
+
+
+class Bridge:
+    """The running daemon. Made and used on one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check everything that can be checked without touching a device.
+
+        Raises:
+            ConfigurationError: one line that says what is wrong.
+        """
+        self._settings = settings
+        self.plan, self._specs = make_plan(settings)
+        harmless = [isinstance(spec, SimulatedSpec | VirtualSpec) for spec in self._specs]
+        self._default_grants = default_grants(harmless)
+        if settings.allow_write is not None:
+            self._default_grants = parse_grants(settings.allow_write)
+        self._loop = asyncio.get_running_loop()
+        self._hub = Hub()
+        self.interface = VehicleInterface(
+            self.plan,
+            identity=Identity(platform=settings.platform, device_id=settings.device_id),
+            max_frequency=settings.diagnostics.max_frequency,
+            parts=settings.diagnostics.responses == "frames",
+        )
+        self.listeners = self._make_listeners(settings.listen or DEFAULT_LISTENERS)
+        self._vehicles: list[SimulatedVehicle] = []
+        self.buses = {bus.number: bus for bus in self._make_buses()}
+        self._apps: dict[int, _App] = {}
+        self._by_peer: dict[Peer, _App] = {}
+        self._channels: dict[ChannelAddress, IsotpChannel] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._profile_faults = SeldomLog(_log)
+        self._refusals = SeldomLog(_log)
+        self._send_failures = SeldomLog(_log)
+
+    def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
+        places = ClientPlaces(self._settings.limits.clients)
+        listeners = []
+        for listener in listen:
+            url = parse_listen_url(listener.url)
+            if listener.insecure and isinstance(url, TcpUrl):
+                url = replace(url, insecure=True)
+            words = url.allow_write or listener.allow_write
+            listeners.append(
+                make_listener(
+                    url,
+                    grants=self._default_grants if words is None else parse_grants(words),
+                    payload_format=PayloadFormat(listener.payload_format or self._settings.payload_format),
+                    places=places,
+                    queue_limit=self._settings.limits.client_queue,
+                )
+            )
+        return listeners
+
+    def _make_buses(self) -> Iterable[Bus]:
+        for spec, described in zip(self._specs, self.plan.buses, strict=True):
+            if isinstance(spec, SimulatedSpec):
+                segment = Segment()
+                vehicle = VirtualBus(described.number, "the simulated vehicle", segment)
+                self._vehicles.append(SimulatedVehicle(vehicle, loading.load(DEMO), seed=described.number))
+                yield VirtualBus(described.number, described.name, segment, described.loopback)
+            else:
+                yield make_bus(spec, described, self._hub.drained, self._replayed)
+
+    # Life
+
+    async def start(self) -> None:
+        """Open the listeners, then the buses.
+
+        Raises:
+            ConfigurationError, BusError: one line; call stop() all the same.
+        """
+        for warning in self.plan.warnings:
+            _log.warning("%s", warning)
+        for listener in self.listeners:
+            await listener.open(self)
+        for bus in self.buses.values():
+            await bus.open(self)
+        for vehicle in self._vehicles:
+            await vehicle.start()
+        self._carry_out(self.interface.start(self._loop.time()))
+
+    async def stop(self) -> None:
+        """Close everything, whatever hangs, within SHUTDOWN_TIMEOUT. Calling it twice is fine."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        closing: list[Awaitable[None]] = [vehicle.stop() for vehicle in self._vehicles]
+        closing += [listener.close() for listener in self.listeners]
+        closing += [bus.close() for bus in self.buses.values()]
+        try:
+            results = await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), SHUTDOWN_TIMEOUT)
+        except TimeoutError:
+            _log.warning("something did not close within %g s and is left behind", SHUTDOWN_TIMEOUT)
+            return
+        for result in results:
+            if isinstance(result, Exception):
+                _log.error("while closing: %s", result)
+
+    def describe(self) -> str:
+        """What is served, where, what may be written and what to try, in a few lines."""
+        lines = [f"openxc-bridge {__version__}, profile {self.plan.name}, codec in {codec.IMPLEMENTATION}"]
+        for spec, described in zip(self._specs, self.plan.buses, strict=True):
+            raw = " (raw frames on)" if described.passthrough else ""
+            lines.append(f"  bus {described.number}: {spec.text}, {_counted(self.plan, described.number)}{raw}")
+        for listener in self.listeners:
+            granted = listener.grants if isinstance(listener.grants, Write) else Write.NONE
+            lines.append(f"  apps connect to {listener.describe()}, may write: {describe_grants(granted)}")
+        lines.append(self._hint())
+        return "\n".join(lines)
+
+    def _hint(self) -> str:
+        for listener in self.listeners:
+            kind, _, where = listener.url.partition(":")
+            if kind == "tcp" and self._settings.payload_format == "json":
+                host, _, port = where.removeprefix("//").rpartition(":")
+                return f"try: nc {host.strip('[]')} {port} | tr '\\0' '\\n'"
+        return f"try: openxc-bridge dump {self.listeners[0].url}" if self.listeners else "nobody can connect"
+
+    # Buses (BusListener)
+
+    def frames_received(self, bus: Bus, batch: FrameBatch) -> None:
+        """Frames of a vehicle."""
+        self._carry_out(self.interface.frames(batch, self._loop.time()))
+        for fault in self.interface.translator.take_faults():
+            self._profile_faults.warning("the profile's own code: %s", fault)
+
+    def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
+        """A vehicle connection came, went or fell ill."""
+        level = logging.INFO if state is BusState.UP else logging.WARNING
+        _log.log(level, "bus %d (%s) is %s: %s", bus.number, bus.name, state.value, reason)
+
+    def _replayed(self, fields: dict[str, Any]) -> None:
+        """A record of a trace that is no frame: published as it was recorded, without its time."""
+        try:
+            message = json_format.outgoing_from_fields(fields)
+        except InvalidRecord as error:
+            self._profile_faults.warning("the trace has a record that makes no sense: %s", error)
+            return
+        self._carry_out(Output(records=self.interface.encode(msgspec.structs.replace(message, timestamp=None))))
+
+    # Clients (ClientHandler)
+
+    def client_connected(self, client: Client) -> None:
+        """An app is there."""
+        granted = client.grants if isinstance(client.grants, Write) else Write.NONE
+        app = _App(client, Peer(repr(client), granted), StreamDecoder())
+        self._apps[client.id] = app
+        self._by_peer[app.peer] = app
+        self._hub.add(client)
+        self._formats_changed()
+        _log.info("%s connected", client)
+        for bus in self.buses.values():
+            if isinstance(bus, ReplayBus):
+                bus.client_arrived()
+
+    def client_data(self, client: Client, data: bytes) -> None:
+        """An app said something."""
+        app = self._apps[client.id]
+        for message in app.decoder.feed(data):
+            self._detect(app)
+            self._carry_out(self.interface.handle(message, app.peer, self._loop.time()))
+        self._detect(app)
+
+    def client_gone(self, client: Client) -> None:
+        """An app has left."""
+        app = self._apps.pop(client.id)
+        del self._by_peer[app.peer]
+        self._hub.remove(client)
+        self._formats_changed()
+        self._carry_out(self.interface.disconnect(app.peer, self._loop.time()))
+        lost = f", {client.records_dropped} records lost because it did not read" if client.records_dropped else ""
+        _log.info("%s has gone%s", client, lost)
+
+    def _detect(self, app: _App) -> None:
+        """The first bytes of a client show the payload format that it wants to be answered in, too."""
+        if not app.detected and app.decoder.payload_format is not None:
+            app.detected = True
+            self._set_format(app, app.decoder.payload_format)
+
+    def _set_format(self, app: _App, payload_format: PayloadFormat) -> None:
+        self._hub.set_format(app.client, payload_format)
+        self._formats_changed()
+
+    def _formats_changed(self) -> None:
+        self.interface.translator.want(self._hub.formats)
+
+    # Carrying out what the vehicle interface decides
+
+    def _carry_out(self, output: Output) -> None:
+        for peer, response in output.responses:
+            self._respond(peer, response)
+        for peer, payload_format in output.formats:
+            if peer in self._by_peer:
+                self._set_format(self._by_peer[peer], payload_format)
+        if output.records:
+            records = output.records
+            self._hub.publish(
+                {PayloadFormat.JSON: records.json, PayloadFormat.PROTOBUF: records.protobuf}, records.count
+            )
+        for frame in output.frames:
+            self._send(frame)
+        for event in output.channels:
+            self._operate(event)
+        for refusal in output.refusals:
+            self._refusals.warning("write refused: %s", refusal)
+        for fault in output.faults:
+            self._profile_faults.warning("the profile's own code: %s", fault)
+        self._schedule()
+
+    def _respond(self, peer: Peer, response: CommandResponse) -> None:
+        app = self._by_peer.get(peer)
+        if app is not None and (record := _ENCODERS[app.client.payload_format](response)):
+            app.client.send_response(record)
+
+    def _send(self, frame: Frame) -> None:
+        try:
+            self.buses[frame.bus].send(FrameBatch.of([frame]))
+        except BusError as error:
+            self._send_failures.warning("a frame was not sent: %s", error)
+
+    def _operate(self, event: OpenChannel | CloseChannel | SendPayload) -> None:
+        """Open, use or close an ISO-TP channel; one that cannot is reported back."""
+        address = event.address
+        try:
+            if isinstance(event, OpenChannel):
+                self._channels[address] = self.buses[address.bus].open_isotp(
+                    address.request_id,
+                    address.response_id,
+                    extended=address.extended,
+                    receiver=partial(self._payload, address),
+                    failure=partial(self._channel_failed, address),
+                    progress=partial(self._progress, address),
+                )
+            elif isinstance(event, SendPayload):
+                channel = self._channels.get(address)
+                if channel is None:
+                    raise BusError("the channel could not be opened")
+                channel.send(event.payload)
+            else:
+                channel = self._channels.pop(address, None)
+                if channel is not None:
+                    channel.close()
+        except BusError as error:
+            self._send_failures.warning("diagnostics to 0x%x: %s", address.request_id, error)
+            self._loop.call_soon(self._channel_failed, address, str(error))
+
+    def _payload(self, address: ChannelAddress, payload: bytes) -> None:
+        self._carry_out(self.interface.payload(address, payload, self._loop.time()))
+
+    def _progress(self, address: ChannelAddress) -> None:
+        self.interface.progress(address, self._loop.time())
+
+    def _channel_failed(self, address: ChannelAddress, reason: str) -> None:
+        self._carry_out(self.interface.channel_failed(address, reason, self._loop.time()))
+
+    def _schedule(self) -> None:
+        """Have poll() called when the vehicle interface next wants it."""
+        wakeup = self.interface.next_wakeup()
+        if self._timer is not None:
+            if self._timer.when() == wakeup:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if wakeup is not None:
+            self._timer = self._loop.call_at(wakeup, self._poll)
+
+    def _poll(self) -> None:
+        self._timer = None
+        self._carry_out(self.interface.poll(self._loop.time()))
+
+
+# Building
+
+
+def make_plan(settings: Settings) -> tuple[Plan, tuple[BusSpec, ...]]:
+    """The plan, and a bus for each of its buses, in the same order.
+
+    Raises:
+        ConfigurationError: a profile, a database or a bus makes no sense.
+    """
+    specs: list[BusSpec] = [parse_bus_spec(bus.spec) for bus in settings.bus]
+    profile = settings.profile
+    if profile is None and settings.dbc is None and all(isinstance(spec, SimulatedSpec) for spec in specs):
+        profile = DEMO
+    plain = profile is None and settings.dbc is None
+    if profile is not None:
+        plan = loading.load(profile, settings.dbc)
+    elif settings.dbc is not None:
+        plan = loading.load_database(settings.dbc)
+    else:
+        plan = Plan(name="raw")
+    if not specs and plan.name == DEMO:
+        specs = [SimulatedSpec()]
+    described = {bus.number: bus for bus in plan.buses}
+    by_number = dict(enumerate(specs, 1))
+    for number, spec in by_number.items():
+        described.setdefault(number, PlanBus(number, spec.text, passthrough=plain, bypass_filter=True))
+    for number, bus in enumerate(settings.bus, 1):
+        described[number] = _overridden(described[number], bus)
+    numbers = sorted(described)
+    plan = replace(plan, buses=tuple(described[number] for number in numbers))
+    return plan, tuple(by_number.get(number, VirtualSpec()) for number in numbers)
+
+
+def _overridden(bus: PlanBus, settings: BusSettings) -> PlanBus:
+    """A bus of the plan with what the user's configuration says of it."""
+    changes = {
+        key: value
+        for key in ("loopback", "raw_writable", "passthrough", "bypass_filter")
+        if (value := getattr(settings, key)) is not None
+    }
+    return replace(bus, **changes)
+
+
+def make_bus(
+    spec: PythonCanSpec | ReplaySpec | VirtualSpec | SimulatedSpec,
+    described: PlanBus,
+    ready: Callable[[], Awaitable[None]] | None = None,
+    on_record: Callable[[dict[str, Any]], None] | None = None,
+) -> Bus:
+    """The bus that a spec names, not yet open. A simulated one is just its wire.
+
+    Args:
+        spec: what the user wrote.
+        described: what the plan says of the bus.
+        ready: awaited by a recording at full speed before each batch.
+        on_record: gets the records of a trace that are no frames.
+    """
+    number = described.number
+    match spec:
+        case PythonCanSpec():
+            return PythonCanBus(
+                number,
+                spec.text,
+                spec.interface,
+                spec.channel,
+                spec.bitrate or described.speed,
+                loopback=described.loopback,
+                **spec.options,
+            )
+        case ReplaySpec():
+            return ReplayBus(
+                number,
+                spec.text,
+                spec.path,
+                speed=spec.speed,
+                loop=spec.loop,
+                wait=spec.wait,
+                ready=ready,
+                channel=spec.channel,
+                on_record=on_record,
+            )
+    return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _counted(plan: Plan, bus: int) -> str:
+    messages: Sequence[object] = [message for message in plan.messages if message.bus == bus]
+    signals = sum(len(message.signals) for message in plan.messages if message.bus == bus)
+    return f"{signals} signals in {len(messages)} messages" if messages else "no signals defined"

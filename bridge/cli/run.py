@@ -1,0 +1,107 @@
+"""`openxc-bridge run`: the daemon, from its arguments to its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import shtab
+
+from bridge import config
+from bridge.app import Bridge
+from bridge.policy import GRANTS
+
+_DESCRIPTION = """\
+Own the vehicle's buses and serve OpenXC apps.
+
+Without any option the vehicle is simulated, and apps find it on tcp://127.0.0.1:50001 and on the
+pseudo-terminal /tmp/openxc-vi.
+"""
+
+_EPILOG = """\
+buses (the n-th --bus is OpenXC bus n):
+  simulated                        a vehicle that drives, with ECUs that answer
+  virtual                          a bus with nobody on it
+  replay:FILE[?speed=max][&loop][&wait]
+                                   a recording: any log that python-can reads, or an OpenXC trace
+  socketcan:can0, slcan:/dev/ttyACM0@500000, pcan:PCAN_USBBUS1@500000, ...
+                                   INTERFACE:CHANNEL[@BITRATE] of any python-can interface
+
+listeners:
+  tcp://HOST:PORT                  port 0 takes a free one and prints it
+  unix:PATH
+  pty:LINK                         a pseudo-terminal, for apps that want a serial port
+  serial:DEVICE@BAUD
+
+writing (--allow-write, words separated by commas):
+  none, signals, read-diagnostics, diagnostics, raw, all
+  The default is all where every bus is simulated or virtual, otherwise read-diagnostics.
+
+Settings come from the file (-f), then OPENXC_BRIDGE_* variables, then these options.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb."""
+    parser = verbs.add_parser(
+        "run",
+        help="serve OpenXC apps from the vehicle's buses",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    file = parser.add_argument("-f", "--file", type=Path, metavar="FILE.toml", help="configuration file")
+    file.complete = shtab.FILE  # type: ignore[attr-defined]
+    profile = parser.add_argument("--profile", metavar="NAME|PATH", help="a shipped firmware profile's name, or a file")
+    profile.complete = shtab.FILE  # type: ignore[attr-defined]
+    dbc = parser.add_argument("--dbc", metavar="FILE", help="signals from a DBC, KCD, SYM or ARXML database")
+    dbc.complete = shtab.FILE  # type: ignore[attr-defined]
+    parser.add_argument("--bus", action="append", metavar="SPEC", help="a vehicle connection (several: bus 1, 2, ...)")
+    parser.add_argument("--listen", action="append", metavar="URL", help="where apps connect (several)")
+    parser.add_argument("--allow-write", metavar="KINDS", help=f"what clients may write: {', '.join(GRANTS)}")
+    parser.add_argument(
+        "--payload-format", choices=("json", "protobuf"), help="of new connections, until they send something (json)"
+    )
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    settings = config.load(
+        arguments.file,
+        os.environ,
+        {
+            "profile": arguments.profile,
+            "dbc": arguments.dbc,
+            "bus": [{"spec": spec} for spec in arguments.bus] if arguments.bus else None,
+            "listen": [{"url": url} for url in arguments.listen] if arguments.listen else None,
+            "allow_write": arguments.allow_write,
+            "payload_format": arguments.payload_format,
+            "log_level": arguments.log_level,
+        },
+    )
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: config.Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    bridge = Bridge(settings)
+    try:
+        await bridge.start()
+        print(bridge.describe(), flush=True)
+        await stop.wait()
+    finally:
+        await bridge.stop()
+    return 0
