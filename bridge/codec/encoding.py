@@ -14,7 +14,7 @@ from bridge.codec.numbers import raw_range, scaling_of
 from bridge.errors import ClientError
 from bridge.frames import STANDARD_ID_MAX, Frame
 from bridge.openxc.messages import Value
-from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal
+from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal, SignalEncoder
 
 _FLOATS = {32: struct.Struct(">f"), 64: struct.Struct(">d")}
 
@@ -111,15 +111,23 @@ def signal_frame(message: Message, signal: Signal, value: Value, event: Value | 
     if signal.encoder is None:
         raw = raw_value(signal, value)
     else:
-        encoded = signal.encoder(signal, value, event)
-        if encoded is None:
-            raise UnwritableValueError(f"the encoder of {signal.name} refuses {value!r}")
-        raw = raw_value(signal, encoded)
+        raw = raw_value(signal, _encoded(signal, signal.encoder, value, event))
     data = bytearray(message.length)
     for condition in signal.multiplex:
         pack_field(condition.selector, min(condition.values), data)
     pack_field(signal.field, raw, data)
     return message_frame(message, bytes(data))
+
+
+def _encoded(signal: Signal, encoder: SignalEncoder, value: Value, event: Value | None) -> int | float:
+    """What a profile's Python function makes of a written value."""
+    try:
+        encoded = encoder(signal, value, event)
+    except Exception as error:
+        raise UnwritableValueError(f"the encoder of {signal.name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(encoded, int | float):
+        raise UnwritableValueError(f"the encoder of {signal.name} refuses {value!r}")
+    return encoded
 
 
 def message_frame(message: Message, data: bytes) -> Frame:

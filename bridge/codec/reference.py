@@ -11,7 +11,6 @@ Source: OpenXC firmware behaviour (send rules, passthrough, acceptance filter), 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable
 
 from bridge.codec.program import CLOCK_GRACE, Environment, FrameFunction, compile_message, json_head
@@ -218,15 +217,16 @@ class Translator:
         return by_bus
 
     def _publish(self, name: str, value: Value, event: Value | None) -> None:
-        """Write a simple record; what has no JSON form is a fault of who made it."""
-        if any(isinstance(part, float) and not math.isfinite(part) for part in (value, event)):
-            self._fault(f"{name}: {value!r} is no number that can be published")
+        """Write a simple record for a profile's Python function; what no format can say is a fault of its maker."""
+        try:
+            text, binary = _simple_text(name, value, event), simple_record(name, value, event)
+        except (ValueError, TypeError) as error:
+            self._fault(f"{name}: the value cannot be published: {error}")
             return
         if self._writes_json:
-            tail = "" if event is None else f',"event":{_value_text(event)}'
-            self._json.append(f"{json_head(name)}{_value_text(value)}{tail}}}\0")
+            self._json.append(text)
         if self._writes_protobuf:
-            self._protobuf.append(simple_record(name, value, event))
+            self._protobuf.append(binary)
 
     def _guard(self, function: Callable[..., object], *arguments: object) -> object:
         """Call a Python function of the profile; what it raises is counted, not let through."""
@@ -288,7 +288,21 @@ def _watched(watcher: FrameWatcher, function: FrameFunction | None) -> FrameFunc
     return frame
 
 
+def _simple_text(name: str, value: Value, event: Value | None) -> str:
+    """A simple message's JSON record.
+
+    Raises:
+        TypeError, ValueError: something that JSON cannot say.
+    """
+    tail = "" if event is None else f',"event":{_value_text(event)}'
+    return f"{json_head(name)}{_value_text(value)}{tail}}}\0"
+
+
 def _value_text(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, str) else number_text(value)
+    if isinstance(value, int | float):
+        return number_text(value)
+    if isinstance(value, str):
+        return json.dumps(value)
+    raise TypeError(f"a {type(value).__name__} is neither boolean, number nor text")

@@ -52,6 +52,8 @@ def test_a_value_is_written_so_that_it_reads_back(options, value, data):
         ({}, "on"),
         ({"states": {"off": [0]}}, "on"),
         ({"encoder": lambda signal, value, event: None}, 1),
+        ({"encoder": lambda signal, value, event: 1 / 0}, 1),
+        ({"encoder": lambda signal, value, event: "text"}, 1),
         ({"start": 60}, 1),
     ],
 )

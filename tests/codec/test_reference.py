@@ -146,7 +146,16 @@ class TestDecoders(CodecTests):
             b'{"name":"other","value":5}\0{"name":"evented","value":"x","event":true}\0{"name":"test","value":6}\0'
         )
 
-    @pytest.mark.parametrize("bad", [lambda state, value: 1 / 0, lambda state, value: float("nan")])
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            lambda state, value: 1 / 0,
+            lambda state, value: float("nan"),
+            lambda state, value: [value],
+            lambda state, value: "\ud800",
+            lambda state, value: 10**5000,
+        ],
+    )
     def test_a_python_decoder_that_fails_is_counted_and_survived(self, bad):
         translator = self.translator(plan(signal(decoder=bad), signal("well", start=8)))
         assert translator.translate(batch(frame("0007"), frame("0007"))).json == b'{"name":"well","value":7}\0' * 2
