@@ -31,7 +31,10 @@ class BusListener(Protocol):
         """Frames in the order of their arrival, all of this bus, their bus number set."""
 
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
-        """The state is another one now; `reason` is one line for the log."""
+        """The state is another one now; `reason` is one line for the log.
+
+        What open() and close() themselves do to the state is not reported: their caller knows.
+        """
 
 
 class IsotpChannel(Protocol):
@@ -46,6 +49,7 @@ class IsotpChannel(Protocol):
 
 PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
 ChannelFailure = Callable[[str], None]  #: gets a line about a transfer that failed (time-out, overflow)
+ChannelProgress = Callable[[], None]  #: hears that a part of a payload came (first or consecutive frames)
 
 
 class Bus(abc.ABC):
@@ -58,6 +62,7 @@ class Bus(abc.ABC):
         self.frames_dropped = 0  #: lost between the adapter and the listener
         self.frames_received = 0
         self.frames_sent = 0
+        self.frames_unsent = 0  #: taken by send(), then refused or lost by the adapter
 
     @abc.abstractmethod
     async def open(self, listener: BusListener) -> None:
@@ -80,9 +85,14 @@ class Bus(abc.ABC):
         extended: bool,
         receiver: PayloadReceiver,
         failure: ChannelFailure,
+        progress: ChannelProgress | None = None,
     ) -> IsotpChannel:
         """A channel that sends on `request_id` and listens to `response_id`.
 
         With `response_id` None it only sends, single frames: a functional address. Any number
-        of channels may be open at once; two with the same response id both hear it.
+        of channels may be open at once; two with the same response id both hear it. `progress`
+        is called when parts of a longer payload arrive, once for parts that arrive together.
+
+        Raises:
+            BusError: ids that the format does not have, or that are the same.
         """

@@ -1,0 +1,65 @@
+"""python-can's messages as frame records, and back. Must not know buses, threads or files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import can
+
+from bridge.frames import RECORD, FrameBatch, FrameFlags
+
+_EXTENDED: Final = int(FrameFlags.EXTENDED)
+_FD: Final = int(FrameFlags.FD)
+_BITRATE_SWITCH: Final = int(FrameFlags.BITRATE_SWITCH)
+_ERROR_STATE: Final = int(FrameFlags.ERROR_STATE_INDICATOR)
+_REMOTE: Final = int(FrameFlags.REMOTE)
+_ERROR: Final = int(FrameFlags.ERROR)
+
+OWN: Final = int(FrameFlags.OWN)
+
+
+def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) -> bytes:
+    """One record of a received message.
+
+    Args:
+        message: any python-can message; of a remote frame the DLC is kept as the length.
+        bus: OpenXC's bus number.
+        timestamp: seconds, as the record shall say it.
+        flags: more FrameFlags than the message tells by itself.
+
+    Raises:
+        struct.error: an id or a length that no CAN frame has.
+    """
+    if message.is_extended_id:
+        flags |= _EXTENDED
+    if message.is_fd:
+        flags |= _FD
+        if message.bitrate_switch:
+            flags |= _BITRATE_SWITCH
+        if message.error_state_indicator:
+            flags |= _ERROR_STATE
+    if message.is_error_frame:
+        flags |= _ERROR
+    elif message.is_remote_frame:
+        return RECORD.pack(timestamp, message.arbitration_id, bus, flags | _REMOTE, message.dlc, b"")
+    data = message.data
+    return RECORD.pack(timestamp, message.arbitration_id, bus, flags, len(data), data)
+
+
+def messages_of(batch: FrameBatch, channel: str | None = None) -> Iterator[can.Message]:
+    """Each frame of a batch as a message to send. `channel` is written into the messages."""
+    for _, identifier, _, flags, length, data in batch.records():
+        remote = bool(flags & _REMOTE)
+        yield can.Message(
+            arbitration_id=identifier,
+            is_extended_id=bool(flags & _EXTENDED),
+            is_remote_frame=remote,
+            is_error_frame=bool(flags & _ERROR),
+            dlc=length,
+            data=None if remote else data[:length],
+            is_fd=bool(flags & _FD),
+            bitrate_switch=bool(flags & _BITRATE_SWITCH),
+            error_state_indicator=bool(flags & _ERROR_STATE),
+            channel=channel,
+        )

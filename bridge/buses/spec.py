@@ -1,0 +1,190 @@
+"""What a bus is, as the user writes it: `--bus SPEC` and the configuration's `bus` entries.
+
+    simulated                                     the simulated vehicle
+    virtual                                       an in-process bus with nobody on it
+    replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
+    INTERFACE[:CHANNEL][@BITRATE][?OPTION=VALUE[&OPTION=VALUE]...]
+
+The last is any interface of python-can; what is not written is taken from python-can's own
+configuration, and options go to the interface as they are: `true` and `false`, numbers, text. A
+`?`, `@` or `%` that belongs to a file's or a channel's name is written `%3F`, `%40`, `%25`.
+
+This module reads text and touches neither files nor devices. It must not know the bus classes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import unquote
+
+from bridge.errors import ConfigurationError
+
+EXPECTED = "simulated, virtual, replay:FILE[?speed=N|max&loop&wait] or INTERFACE:CHANNEL[@BITRATE]"
+
+OptionValue = bool | int | float | str
+
+_WRITTEN_ELSEWHERE = {
+    "interface": "written as INTERFACE",
+    "channel": "written as :CHANNEL",
+    "bitrate": "written as @BITRATE",
+    "loopback": "the profile's",
+}
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_INTEGER = re.compile(r"[+-]?(0x[0-9a-fA-F]+|[0-9]+)")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][+-]?[0-9]{1,2})?")
+_OPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSpec:
+    """The simulated vehicle."""
+
+    text: str = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSpec:
+    """An in-process bus with nobody on it."""
+
+    text: str = "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec:
+    """A recording."""
+
+    text: str
+    path: Path
+    speed: float | None = 1.0  #: times the recorded speed; None is as fast as possible
+    loop: bool = False
+    wait: bool = False  #: begin with the first client
+    channel: str | None = None  #: only this channel of the recording
+
+
+@dataclass(frozen=True, slots=True)
+class PythonCanSpec:
+    """An interface of python-can."""
+
+    text: str
+    interface: str
+    channel: str | None = None
+    bitrate: int | None = None  #: bit/s
+    options: Mapping[str, OptionValue] = field(default_factory=lambda: MappingProxyType({}))
+
+
+BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | PythonCanSpec
+
+
+def parse_bus_spec(text: str) -> BusSpec:
+    """The bus that a text names.
+
+    Raises:
+        ConfigurationError: one line that says what was expected.
+    """
+    body, question, query = text.strip().partition("?")
+    kind, colon, rest = body.partition(":")
+    own, at, _ = kind.partition("@")
+    if own == "simulated" and colon:
+        raise _wrong(text, "simulated takes no channel")
+    if own in ("simulated", "virtual") and not colon:
+        if question or at:
+            raise _wrong(text, f"{own} takes no options")
+        return SimulatedSpec() if own == "simulated" else VirtualSpec()
+    options = _options(text, query)
+    if kind == "replay":
+        return _replay(text, rest, options)
+    return _python_can(text, body, options)
+
+
+def _wrong(text: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"bus {text!r}: {why}; expected {EXPECTED}")
+
+
+def _options(text: str, query: str) -> dict[str, str | None]:
+    options: dict[str, str | None] = {}
+    for part in query.split("&") if query else ():
+        name, equals, value = part.partition("=")
+        if not _OPTION.fullmatch(name):
+            raise _wrong(text, f"{part!r} is no option")
+        if name in options:
+            raise _wrong(text, f"{name} is given twice")
+        options[name] = unquote(value) if equals else None
+    return options
+
+
+def _replay(text: str, file: str, options: dict[str, str | None]) -> ReplaySpec:
+    if not file:
+        raise _wrong(text, "replay needs a file")
+    if unknown := sorted(options.keys() - {"speed", "loop", "wait", "channel"}):
+        raise _wrong(text, f"replay has no option {unknown[0]}, only speed, loop, wait and channel")
+    channel = options.get("channel")
+    if "channel" in options and not channel:
+        raise _wrong(text, "channel needs a name, such as channel=can1")
+    return ReplaySpec(
+        text=text.strip(),
+        path=Path(unquote(file)),
+        speed=_speed(text, options["speed"]) if "speed" in options else 1.0,
+        loop=_switch(text, "loop", options),
+        wait=_switch(text, "wait", options),
+        channel=channel,
+    )
+
+
+def _speed(text: str, value: str | None) -> float | None:
+    if value == "max":
+        return None
+    try:
+        speed = float(value or "")
+    except ValueError:
+        speed = math.nan
+    if not (speed > 0 and math.isfinite(speed)):
+        raise _wrong(text, "speed is a number above 0, or max")
+    return speed
+
+
+def _switch(text: str, name: str, options: dict[str, str | None]) -> bool:
+    value = options.get(name, "false")
+    if value in (None, "true"):
+        return True
+    if value == "false":
+        return False
+    raise _wrong(text, f"{name} is given or not, it has no value {value!r}")
+
+
+def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonCanSpec:
+    address, at, rate = body.rpartition("@")
+    if not at:
+        address, rate = body, ""
+    elif not (rate.isascii() and rate.isdecimal() and int(rate)):
+        raise _wrong(text, f"{rate!r} is no bitrate, which is a number of bits a second such as 500000")
+    interface, colon, channel = address.partition(":")
+    if not _INTERFACE.fullmatch(interface):
+        raise _wrong(text, "an interface's name is missing" if not interface else f"{interface!r} is no interface")
+    if colon and not channel:
+        raise _wrong(text, f"the channel of {interface} is missing")
+    for name, instead in _WRITTEN_ELSEWHERE.items():
+        if name in options:
+            raise _wrong(text, f"{name} is {instead}, not an option")
+    return PythonCanSpec(
+        text=text.strip(),
+        interface=interface,
+        channel=unquote(channel) if colon else None,
+        bitrate=int(rate) if at else None,
+        options=MappingProxyType({name: _typed(value) for name, value in options.items()}),
+    )
+
+
+def _typed(value: str | None) -> OptionValue:
+    """An option's value as python-can's interfaces want it: `fd` alone means `fd=true`."""
+    if value is None or value == "true":
+        return True
+    if value == "false":
+        return False
+    if _INTEGER.fullmatch(value):
+        return int(value, 0) if "x" in value.lower() else int(value)
+    return float(value) if _DECIMAL.fullmatch(value) else value

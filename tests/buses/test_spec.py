@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.buses.spec import (
+    BusSpec,
+    PythonCanSpec,
+    ReplaySpec,
+    SimulatedSpec,
+    VirtualSpec,
+    parse_bus_spec,
+)
+from bridge.errors import ConfigurationError
+
+
+def replay(text: str, path: str, **fields: object) -> ReplaySpec:
+    return ReplaySpec(text=text, path=Path(path), **fields)
+
+
+def python_can(text: str, *fields: object, **options: object) -> PythonCanSpec:
+    return PythonCanSpec(text, *fields, options=options)
+
+
+IPV6 = "ff15:7079:7468:6f6e:6465:6d6f:6d63:6173"
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("simulated", SimulatedSpec()),
+        (" virtual\n", VirtualSpec()),
+        ("replay:a.log", replay("replay:a.log", "a.log")),
+        ("replay:a.log?speed=2.5", replay("replay:a.log?speed=2.5", "a.log", speed=2.5)),
+        ("replay:/x/a.log?speed=max&wait", replay("replay:/x/a.log?speed=max&wait", "/x/a.log", speed=None, wait=True)),
+        ("replay:a.log?loop&wait=true", replay("replay:a.log?loop&wait=true", "a.log", loop=True, wait=True)),
+        ("replay:a.log?loop=false", replay("replay:a.log?loop=false", "a.log")),
+        ("replay:a.log?channel=can1", replay("replay:a.log?channel=can1", "a.log", channel="can1")),
+        ("replay:100%25%3F.log", replay("replay:100%25%3F.log", "100%?.log")),
+        ("replay:a@b:c.log", replay("replay:a@b:c.log", "a@b:c.log")),
+        ("socketcan:vcan0", python_can("socketcan:vcan0", "socketcan", "vcan0")),
+        ("socketcan", python_can("socketcan", "socketcan")),
+        ("socketcan@250000", python_can("socketcan@250000", "socketcan", None, 250000)),
+        ("virtual:shared", python_can("virtual:shared", "virtual", "shared")),
+        (
+            "slcan:/dev/ttyACM0@500000",
+            python_can("slcan:/dev/ttyACM0@500000", "slcan", "/dev/ttyACM0", 500000),
+        ),
+        (
+            "slcan:/dev/x%40115200@500000",
+            python_can("slcan:/dev/x%40115200@500000", "slcan", "/dev/x@115200", 500000),
+        ),
+        ("udp_multicast:239.0.0.1", python_can("udp_multicast:239.0.0.1", "udp_multicast", "239.0.0.1")),
+        (f"udp_multicast:{IPV6}", python_can(f"udp_multicast:{IPV6}", "udp_multicast", IPV6)),
+        (
+            "slcan:socket://localhost:3000",
+            python_can("slcan:socket://localhost:3000", "slcan", "socket://localhost:3000"),
+        ),
+        (
+            "pcan:PCAN_USBBUS1@500000?fd=true&data_bitrate=2000000&f_clock_mhz=0x10&x=1.5&mode=iso&quiet",
+            python_can(
+                "pcan:PCAN_USBBUS1@500000?fd=true&data_bitrate=2000000&f_clock_mhz=0x10&x=1.5&mode=iso&quiet",
+                "pcan",
+                "PCAN_USBBUS1",
+                500000,
+                fd=True,
+                data_bitrate=2000000,
+                f_clock_mhz=16,
+                x=1.5,
+                mode="iso",
+                quiet=True,
+            ),
+        ),
+        (
+            "pcan:a?b=false&c=-1&d=nan&e=1_0&f=1e3",
+            python_can("pcan:a?b=false&c=-1&d=nan&e=1_0&f=1e3", "pcan", "a", b=False, c=-1, d="nan", e="1_0", f=1000.0),
+        ),
+    ],
+)
+def test_specs(text: str, spec: BusSpec) -> None:
+    assert parse_bus_spec(text) == spec
+
+
+def test_options_keep_their_types() -> None:
+    options = parse_bus_spec("pcan:a?a=1&b=true&c=1.0&d=text&e=007").options
+    assert {name: type(value) for name, value in options.items()} == {
+        "a": int,
+        "b": bool,
+        "c": float,
+        "d": str,
+        "e": int,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "missing"),
+        (":vcan0", "missing"),
+        ("?fd=true", "missing"),
+        ("soc ket:x", "no interface"),
+        ("socketcan:", "channel of socketcan is missing"),
+        ("socketcan:vcan0@fast", "'fast' is no bitrate"),
+        ("socketcan:vcan0@0", "no bitrate"),
+        ("socketcan:vcan0@", "no bitrate"),
+        ("simulated:x", "no channel"),
+        ("simulated?loop", "no options"),
+        ("virtual?loop", "no options"),
+        ("virtual@500000", "no options"),
+        ("replay", "needs a file"),
+        ("replay:", "needs a file"),
+        ("replay:a?speed=0", "speed"),
+        ("replay:a?speed=-1", "speed"),
+        ("replay:a?speed=inf", "speed"),
+        ("replay:a?speed=nan", "speed"),
+        ("replay:a?speed", "speed"),
+        ("replay:a?fast", "no option fast"),
+        ("replay:a?loop=maybe", "loop"),
+        ("replay:a?channel=", "channel"),
+        ("replay:a?channel", "channel"),
+        ("replay:a?loop&loop", "twice"),
+        ("replay:a?&", "no option"),
+        ("pcan:a?bitrate=5", "@BITRATE"),
+        ("pcan:a?channel=b", ":CHANNEL"),
+        ("pcan:a?loopback=true", "loopback is the profile's"),
+        ("pcan:a?=b", "no option"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_bus_spec(text)
+    assert why in str(caught.value)
+    assert "expected simulated, virtual, replay:FILE" in str(caught.value)
+    assert "\n" not in str(caught.value)
