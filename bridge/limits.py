@@ -5,14 +5,36 @@ Must not know who uses them: it imports nothing. Times are seconds, sizes are by
 
 # What a client may send and keep.
 RECORD_LIMIT = 64 * 1024  #: longest record that a client may send; longer input is dropped and counted
-CLIENT_QUEUE_LIMIT = 1024 * 1024  #: bytes waiting for one client before whole records are dropped
-TRANSPORT_BUFFER_LIMIT = 64 * 1024  #: bytes handed to the operating system's side of one connection
+READ_SIZE = 4096  #: what one client's turn on the loop takes at most
+CLIENT_QUEUE_LIMIT = 1024 * 1024  #: waiting for one client before whole records are dropped
+RESPONSES_LIMIT = CLIENT_QUEUE_LIMIT // 4  #: unread answers to one client's commands, before it is cut off
+TRANSPORT_BUFFER_LIMIT = 64 * 1024  #: handed to the operating system's side of one connection
 CLIENTS_LIMIT = 256  #: connections at once, over all listeners
+
+# How records leave (clients/hub.py says why).
+FLUSH_SIZE = 64 * 1024  #: published in one format and written without waiting for more
+FLUSH_REST = 9.0  #: times the duration of a flush: the least time to the next one
+FLUSH_DELAY_LIMIT = 0.005  #: a record waits for others at most
+FLUSH_DELAY_LEAST = 0.00025  #: a shorter wait is none, because a timer's own resolution is 1 ms
+CLIENT_STALL_TIMEOUT = 1.0  #: a client that read nothing for so long no longer holds up a `max` replay
 
 # What a bus may hold.
 BATCH_FRAMES_LIMIT = 1024  #: frames in one batch, so that one bus cannot hold up the others
 BUS_QUEUE_FRAMES = 65536  #: frames between a reader thread and the loop before the oldest are dropped
 BUS_REOPEN_DELAY = 2.0  #: from the loss of an adapter to the next attempt to open it
+READ_TIMEOUT = 0.05  #: how long a python-can interface's read may hold up closing
+READ_ERRORS_LIMIT = 5  #: unreadable frames in a row that mean a lost adapter
+WRITE_QUEUE_FRAMES = 8192  #: frames that wait for the adapter: a second of a saturated 1 Mbit/s bus
+WRITE_TIMEOUT = 0.5  #: from a full adapter to giving up a frame; also what close() grants the last ones
+LINE_LIMIT = 64 * 1024  #: one line of a recording; what is longer is no text
+REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
+RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
+
+# ISO-TP (ISO 15765-2).
+WAITING_LIMIT = 16  #: payloads that may wait for the running transfer of one pair of ids
+WAIT_FRAMES_LIMIT = 10  #: flow controls in a row that may say "wait" (N_WFTmax)
+FLOW_CONTROL_TIMEOUT = 1.0  #: N_Bs: from a first frame (or the end of a block) to the flow control
+CONSECUTIVE_FRAME_TIMEOUT = 1.0  #: N_Cr: from one consecutive frame to the next
 
 # Diagnostics (ISO 15765-4 allows P2 50 ms; OpenXC's firmware waits 100 ms).
 DIAGNOSTIC_TIMEOUT = 0.1  #: from a request (or a part of its answer) to giving up
@@ -22,8 +44,8 @@ DIAGNOSTIC_REQUESTS_LIMIT = 256  #: requests at once, over all clients
 OBD2_IGNITION_PERIOD = 2.0  #: between two looks for a running engine, predefined_obd2
 
 # How the daemon lives and ends.
-LOG_ONCE_PERIOD = 1.0  #: a repeated refusal is logged at most once in this time
-SHUTDOWN_TIMEOUT = 1.5  #: from SIGTERM to leaving, whatever still hangs
+LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
+FAULTS_LIMIT = 100  #: different faults of a profile's own functions that are remembered
 PTY_POLL_PERIOD = 0.05  #: how often a pseudo-terminal is asked whether an app has it open
-REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
-CLIENT_STALL_TIMEOUT = 1.0  #: a client that read nothing for so long no longer holds up a `max` replay
+SHUTDOWN_TIMEOUT = 1.5  #: from SIGTERM to leaving, whatever still hangs
+CLOSE_GRACE = SHUTDOWN_TIMEOUT / 2  #: for clients to take what already waits for them

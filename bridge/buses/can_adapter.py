@@ -24,11 +24,8 @@ from bridge.buses.can_errors import adapter_is_gone, explain, is_full
 from bridge.buses.can_messages import OWN, messages_of, record_of
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
+from bridge.limits import READ_ERRORS_LIMIT, READ_TIMEOUT, WRITE_QUEUE_FRAMES, WRITE_TIMEOUT
 
-READ_TIMEOUT = 0.05  #: how long a read may hold up closing
-READ_ERRORS_LIMIT = 5  #: unreadable frames in a row that mean a lost adapter
-WRITE_QUEUE_FRAMES = 8192  #: frames that wait for the adapter: a second of a saturated 1 Mbit/s bus
-WRITE_TIMEOUT = 0.5  #: from a full adapter to giving up a frame; also what close() grants the last ones
 WRITE_RETRY_DELAY = 0.001
 RECEIVE_BUFFER = 4 * 1024 * 1024  #: bytes asked for a socket; the system may grant less
 

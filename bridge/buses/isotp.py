@@ -24,11 +24,10 @@ import isotp
 from bridge.buses.bus import ChannelFailure, ChannelProgress, IsotpChannel, PayloadReceiver
 from bridge.errors import BusError
 from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags, pack
+from bridge.limits import CONSECUTIVE_FRAME_TIMEOUT, FLOW_CONTROL_TIMEOUT, WAIT_FRAMES_LIMIT, WAITING_LIMIT
 
 PAYLOAD_LIMIT = 4095  #: bytes, the longest payload of a first frame with a 12-bit length
 SINGLE_FRAME_LIMIT = 7  #: bytes of payload in a single frame of 8 bytes with normal addressing
-WAITING_LIMIT = 16  #: payloads that may wait for the running transfer of one pair of ids
-WAIT_FRAMES_LIMIT = 10  #: flow controls in a row that may say "wait" (N_WFTmax)
 
 _FRAME_LENGTH = 8
 _PADDING = b"\x00"
@@ -50,8 +49,8 @@ FrameSender = Callable[[FrameBatch], None]  #: puts frames on the bus; raises Bu
 class IsotpTimeouts:
     """Seconds, as ISO 15765-2 gives them."""
 
-    flow_control: float = 1.0  #: N_Bs: from a first frame (or the end of a block) to the flow control
-    consecutive_frame: float = 1.0  #: N_Cr: from one consecutive frame to the next
+    flow_control: float = FLOW_CONTROL_TIMEOUT  #: N_Bs: from a first frame (or the end of a block) to the flow control
+    consecutive_frame: float = CONSECUTIVE_FRAME_TIMEOUT  #: N_Cr: from one consecutive frame to the next
 
 
 class IsotpChannels:

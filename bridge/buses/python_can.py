@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,7 +21,8 @@ from bridge.buses.can_adapter import CanAdapter, CanParameters, OptionValue, ope
 from bridge.buses.frame_bus import FrameBus, check_sendable
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
-from bridge.limits import BUS_REOPEN_DELAY, LOG_ONCE_PERIOD
+from bridge.limits import BUS_REOPEN_DELAY
+from bridge.seldom import SeldomLog
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -63,7 +63,7 @@ class PythonCanBus(FrameBus):
         self._reopening: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sent_before = 0  # by adapters that are gone
-        self._refusal_logged = float("-inf")
+        self._refusals = SeldomLog(_log)
 
     @property
     def frames_sent(self) -> int:
@@ -182,10 +182,7 @@ class PythonCanBus(FrameBus):
 
     def _count_refusal(self, reason: str) -> None:
         self.frames_unsent += 1
-        now = time.monotonic()
-        if now - self._refusal_logged >= LOG_ONCE_PERIOD:
-            self._refusal_logged = now
-            _log.warning("%s: %d frames could not be sent so far: %s", self.name, self.frames_unsent, reason)
+        self._refusals.warning("%s: %d frames could not be sent so far: %s", self.name, self.frames_unsent, reason)
 
 
 async def _in_thread(function: Callable[[], _Result], discard: Callable[[_Result], None] | None = None) -> _Result:

@@ -24,12 +24,11 @@ from bridge.buses.can_messages import record_of
 from bridge.buses.candump import parse_line
 from bridge.errors import BusError
 from bridge.frames import FrameFlags, pack
+from bridge.limits import LINE_LIMIT
 from bridge.openxc.json_fields import read_number, read_object
 from bridge.openxc.json_format import outgoing_from_fields
 from bridge.openxc.messages import CanMessage, InvalidRecord
 from bridge.openxc.ranges import is_extended
-
-LINE_LIMIT = 64 * 1024  #: bytes of one line; what is longer is no text
 
 
 class TraceRecord(NamedTuple):

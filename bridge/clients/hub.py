@@ -15,13 +15,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from bridge.clients.client import Client
-from bridge.limits import CLIENT_STALL_TIMEOUT
+from bridge.limits import CLIENT_STALL_TIMEOUT, FLUSH_DELAY_LEAST, FLUSH_DELAY_LIMIT, FLUSH_REST, FLUSH_SIZE
 from bridge.openxc.messages import PayloadFormat
-
-FLUSH_SIZE = 64 * 1024  #: bytes published in one format that are written without waiting for more
-FLUSH_REST = 9.0  #: times the duration of a flush: the least time to the next one
-FLUSH_DELAY_LIMIT = 0.005  #: seconds that a record waits for others at most
-FLUSH_DELAY_LEAST = 0.00025  #: seconds; a shorter wait is none, because a timer's own resolution is 1 ms
 
 Clock = Callable[[], float]
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]

@@ -17,17 +17,12 @@ from typing import TypedDict
 from bridge.clients.client import Client, ClientHandler
 from bridge.clients.queue import OutputQueue
 from bridge.errors import ConfigurationError
-from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENTS_LIMIT, SHUTDOWN_TIMEOUT
+from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENTS_LIMIT, CLOSE_GRACE, READ_SIZE
 from bridge.openxc.messages import PayloadFormat
 from bridge.seldom import SeldomLog
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that closing a listener gives its clients to take what already waits for them.
-CLOSE_GRACE = SHUTDOWN_TIMEOUT / 2
-
-#: Bytes that one client's turn on the loop takes at most.
-READ_SIZE = 4096
 
 _client_ids = itertools.count(1)
 

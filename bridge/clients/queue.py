@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from bridge.limits import CLIENT_QUEUE_LIMIT
+from bridge.limits import CLIENT_QUEUE_LIMIT, RESPONSES_LIMIT
 
 Piece = bytes | memoryview  #: a whole chunk, or a part of one that is larger than what was asked for
-
-RESPONSES_LIMIT = CLIENT_QUEUE_LIMIT // 4  #: bytes of unread responses, a part of the queue's bound of its own
 
 
 class OutputQueue:

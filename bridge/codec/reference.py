@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from bridge.codec.program import CLOCK_GRACE, Environment, FrameFunction, compile_message, json_head
 from bridge.codec.records import Records
 from bridge.frames import EXTENDED_ID_MAX, STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.limits import FAULTS_LIMIT, RAW_IDS_LIMIT
 from bridge.openxc.json_format import number_text
 from bridge.openxc.messages import PayloadFormat, Value
 from bridge.openxc.protobuf_wire import can_record, simple_record
@@ -32,11 +33,6 @@ _MARKED = _EXTENDED | _FD
 
 _EXTENDED_KEY = 1 << 31
 
-#: Raw frames of so many ids a bus are throttled one by one; more are sent unthrottled.
-RAW_IDS_LIMIT = 4096
-
-#: Different faults of a profile's Python functions that are remembered.
-FAULTS_LIMIT = 100
 
 FrameWatcher = Callable[[bytes], None]
 Functions = dict[int, tuple[dict[int, FrameFunction], dict[int, FrameFunction]]]  #: by bus: standard ids, extended ids

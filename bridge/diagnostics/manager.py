@@ -61,7 +61,6 @@ MIN_FREQUENCY = 1e-5  #: Hz, about once a day; slower is a mistake
 # A long request's time-out must begin when its last frame is out (P2, ISO 14229-2), which only the
 # channel knows. It may wait for the first flow control for N_Bs (ISO 15765-2) and then for STmin
 # before each further frame; ECUs that ask for more than 10 ms need progress() to be called.
-_FLOW_CONTROL_TIMEOUT = 1.0  #: s
 _SEPARATION_TIME = 0.01  #: s
 _CONSECUTIVE_FRAME_BYTES = 7
 
@@ -401,4 +400,4 @@ def _transfer_allowance(size: int) -> float:
     """How long the sending of a payload of `size` bytes may take before its time-out begins, in seconds."""
     if size <= SINGLE_FRAME_LIMIT:
         return 0.0
-    return _FLOW_CONTROL_TIMEOUT + math.ceil(size / _CONSECUTIVE_FRAME_BYTES) * _SEPARATION_TIME
+    return limits.FLOW_CONTROL_TIMEOUT + math.ceil(size / _CONSECUTIVE_FRAME_BYTES) * _SEPARATION_TIME

@@ -16,8 +16,8 @@ from functools import partial
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.errors import BusError
 from bridge.frames import FrameBatch, FrameFlags
-from bridge.limits import LOG_ONCE_PERIOD
 from bridge.profile.plan import Plan
+from bridge.seldom import SeldomLog
 from bridge.simulator.ecus import FUNCTIONAL_ID, FUNCTIONAL_ID_EXTENDED, Ecu, make_ecus
 from bridge.simulator.frames import Sender, VehicleFrames
 from bridge.simulator.vehicle import Vehicle
@@ -54,7 +54,7 @@ class SimulatedVehicle:
         self._answers: dict[int, asyncio.TimerHandle] = {}
         self._numbers = itertools.count()
         self._task: asyncio.Task[None] | None = None
-        self._quiet_until = 0.0
+        self._failures = SeldomLog(_log, clock)  # a bus that takes nothing refuses every frame
         self._begin()
 
     def _begin(self) -> None:
@@ -106,7 +106,7 @@ class SimulatedVehicle:
         try:
             self.bus.send(batch)
         except BusError as error:
-            self._complain(now, error)
+            self._failures.warning("the simulated vehicle could not send: %s", error)
 
     async def _drive(self) -> None:
         """A tick every TURN on the loop's grid, so that late turns don't add up."""
@@ -180,10 +180,4 @@ class SimulatedVehicle:
         try:
             channel.send(payload)
         except BusError as error:
-            self._complain(self._clock(), error)
-
-    def _complain(self, now: float, error: BusError) -> None:
-        """At most once a second: a bus that takes nothing refuses every frame."""
-        if now >= self._quiet_until:
-            self._quiet_until = now + LOG_ONCE_PERIOD
-            _log.warning("the simulated vehicle could not send: %s", error)
+            self._failures.warning("the simulated vehicle could not send: %s", error)
