@@ -199,7 +199,8 @@ class Client:
             self._drain()
             self._backlog_changed()
         if self._closing and not self._queue:
-            self._transport.close()
+            # Later: asyncio looks whether it is closing right after this, and would lose the connection twice.
+            asyncio.get_running_loop().call_soon(self._transport.close)
 
     def lost(self) -> None:
         """The connection is no more: forget what waits."""

@@ -457,3 +457,25 @@ async def test_a_serial_device_without_permission(tmp_path, monkeypatch):
 
     monkeypatch.setattr(serial, "Serial", refused)
     assert "dialout" in await refusal(SerialListener("/dev/ttyUSB0"))
+
+
+async def test_a_client_that_is_closed_while_it_lags_gets_the_rest_and_goes_once(tmp_path):
+    """asyncio must not be told to close from within its own resuming: it would lose the connection twice."""
+    troubles = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+    for _ in range(20):
+        handler, listener = Echo(), UnixListener(str(tmp_path / "socket"))
+        await listener.open(handler)
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"), limit=1 << 22)
+        await handler.until(1)
+        client = handler.clients[0]
+        sent = 0
+        while not client.backlogged:
+            client.send_data(b"x" * 50_000, 1)
+            sent += 50_000
+        client.close()
+        assert len(await asyncio.wait_for(reader.read(), SOON)) == sent
+        await handler.until(0)
+        writer.close()
+        await listener.close()
+    assert troubles == []
