@@ -31,7 +31,7 @@ from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch
 from bridge.interface import Identity, Output, Peer, VehicleInterface
-from bridge.limits import SHUTDOWN_TIMEOUT
+from bridge.limits import LOGGED_LENGTH, SHUTDOWN_TIMEOUT
 from bridge.openxc import json_format, protobuf_format
 from bridge.openxc.messages import CommandResponse, InvalidRecord, PayloadFormat
 from bridge.openxc.stream import StreamDecoder
@@ -186,7 +186,7 @@ class Bridge:
         """Frames of a vehicle."""
         self._carry_out(self.interface.frames(batch, self._loop.time()))
         for fault in self.interface.translator.take_faults():
-            self._profile_faults.warning("the profile's own code: %s", fault)
+            self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
 
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         """A vehicle connection came, went or fell ill."""
@@ -266,9 +266,9 @@ class Bridge:
         for event in output.channels:
             self._operate(event)
         for refusal in output.refusals:
-            self._refusals.warning("write refused: %s", refusal)
+            self._refusals.warning("write refused: %s", _one_line(refusal))
         for fault in output.faults:
-            self._profile_faults.warning("the profile's own code: %s", fault)
+            self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
         self._schedule()
 
     def _respond(self, peer: Peer, response: CommandResponse) -> None:
@@ -415,6 +415,12 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _one_line(text: str) -> str:
+    """A text with a client's words in it, as fit for a log: no control characters, and not at any length."""
+    line = ascii(text)[1:-1]
+    return line if len(line) <= LOGGED_LENGTH else f"{line[:LOGGED_LENGTH]}..."
 
 
 def _counted(plan: Plan, bus: int) -> str:

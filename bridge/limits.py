@@ -40,11 +40,13 @@ CONSECUTIVE_FRAME_TIMEOUT = 1.0  #: N_Cr: from one consecutive frame to the next
 DIAGNOSTIC_TIMEOUT = 0.1  #: from a request (or a part of its answer) to giving up
 DIAGNOSTIC_PENDING_TIMEOUT = 5.0  #: how much longer NRC 0x78, responsePending, may keep a request open
 DIAGNOSTIC_MAX_FREQUENCY = 10.0  #: Hz, for recurring requests
-DIAGNOSTIC_REQUESTS_LIMIT = 256  #: requests at once, over all clients
+DIAGNOSTIC_REQUESTS_LIMIT = 1024  #: requests at once, over all clients
+DIAGNOSTIC_OWNER_LIMIT = 256  #: requests at once of one client, so that none takes all
 OBD2_IGNITION_PERIOD = 2.0  #: between two looks for a running engine, predefined_obd2
 
 # How the daemon lives and ends.
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
+LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one line of the log
 FAULTS_LIMIT = 100  #: different faults of a profile's own functions that are remembered
 PTY_POLL_PERIOD = 0.05  #: how often a pseudo-terminal is asked whether an app has it open
 SHUTDOWN_TIMEOUT = 1.5  #: from SIGTERM to leaving, whatever still hangs

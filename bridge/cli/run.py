@@ -98,10 +98,18 @@ async def _serve(settings: config.Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     bridge = Bridge(settings)
+    starting = loop.create_task(bridge.start())
+    stopping = loop.create_task(stop.wait())
     try:
-        await bridge.start()
-        print(bridge.describe(), flush=True)
-        await stop.wait()
+        # A device may take for ever to open: the signal counts all the same.
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            print(bridge.describe(), flush=True)
+            await stopping
     finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait((starting, stopping))
         await bridge.stop()
     return 0

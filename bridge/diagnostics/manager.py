@@ -122,6 +122,7 @@ class DiagnosticManager:
         timeout: float = limits.DIAGNOSTIC_TIMEOUT,
         pending_timeout: float = limits.DIAGNOSTIC_PENDING_TIMEOUT,
         requests_limit: int = limits.DIAGNOSTIC_REQUESTS_LIMIT,
+        owner_limit: int = limits.DIAGNOSTIC_OWNER_LIMIT,
     ) -> None:
         """`buses` are the bus numbers, the default one first; `random` gives numbers in [0, 1) to stagger starts."""
         self._buses = tuple(buses)
@@ -130,7 +131,9 @@ class DiagnosticManager:
         self._timeout = timeout
         self._pending_timeout = pending_timeout
         self._requests_limit = requests_limit
+        self._owner_limit = owner_limit
         self._entries: dict[_Entry, None] = {}  # in the order of their making
+        self._owned: Counter[Owner] = Counter()  # how many of them each owner has
         self._recurring: dict[RequestKey, _Entry] = {}
         self._lanes: dict[LaneKey, _Lane] = {}
         self._channel_users: Counter[ChannelAddress] = Counter()
@@ -159,15 +162,19 @@ class DiagnosticManager:
         `pid_length` (a profile's; 1 or 2 bytes) overrides what the mode says.
         Raises RequestRefused for an unknown bus, an impossible id, mode, PID, payload or
         frequency, a recurring request whose bus, id, mode and PID another one has (that one
-        stays), and where there are too many requests; nothing has changed then.
+        stays), and where there are too many requests, of all or of this owner (None, the profile
+        itself, has no bound of its own); nothing has changed then.
         """
         entry = self._make_entry(request, owner, decoder, pid_length)
         if entry.period and entry.key in self._recurring:
             raise RequestRefused("a recurring request with this bus, id, mode and PID exists; cancel it first")
         if len(self._entries) >= self._requests_limit:
             raise RequestRefused(f"too many diagnostic requests; at most {self._requests_limit} at once")
+        if owner is not None and self._owned[owner] >= self._owner_limit:
+            raise RequestRefused(f"too many diagnostic requests of one client; at most {self._owner_limit} at once")
         events: list[Event] = []
         self._entries[entry] = None
+        self._owned[owner] += 1
         self._lanes[entry.lane.key] = entry.lane
         entry.lane.members += 1
         for address in entry.channels:
@@ -225,8 +232,12 @@ class DiagnosticManager:
         return events
 
     def progress(self, channel: ChannelAddress, now: float) -> None:
-        """A frame of a longer payload went over the channel, in or out: its request waits a full time-out from now."""
-        for entry in self._listening(channel):
+        """A frame of a longer payload went over the channel, in or out: its request waits a full time-out from now.
+
+        A frame does not say whose payload it is part of: the physical request's where there is one, or
+        else a recurring one with long responses would keep a functional one in flight for ever.
+        """
+        for entry in self._listening(channel)[:1]:
             if now + self._timeout > entry.deadline:
                 entry.deadline = now + self._timeout
                 self._agenda.set(entry, entry.time_out())
@@ -376,6 +387,9 @@ class DiagnosticManager:
     def _remove(self, entry: _Entry, outcome: Outcome, events: list[Event], reason: str = "") -> None:
         """Forget a request and close the channels that only it needed."""
         del self._entries[entry]
+        self._owned[entry.owner] -= 1
+        if not self._owned[entry.owner]:
+            del self._owned[entry.owner]
         self._agenda.discard(entry)
         if entry.period:
             del self._recurring[entry.key]

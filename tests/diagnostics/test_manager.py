@@ -158,15 +158,31 @@ class TestRefused:
             b.add(recurring(bus=1))
 
     def test_too_many(self):
-        b = bench()
+        b = bench(requests_limit=256)
         for pid in range(256):
-            b.add(recurring(pid=pid))
+            b.add(recurring(pid=pid), owner=f"app {pid // 64}")
         for refused in (recurring(mode=2), request()):
             with pytest.raises(RequestRefused, match="too many"):
                 b.add(refused)
         b.cancel(recurring(pid=7))
         b.add(request())
         assert len(b.manager) == 256
+
+    def test_too_many_of_one_owner_leave_room_for_another(self):
+        b = bench(owner_limit=64)
+        for pid in range(64):
+            b.add(recurring(pid=pid), owner="greedy")
+        with pytest.raises(RequestRefused, match="of one client"):
+            b.add(request(), owner="greedy")
+        b.add(request(), owner="other")
+        b.cancel(recurring(pid=7))
+        b.add(recurring(pid=7), owner="greedy")
+
+    def test_the_profile_has_no_bound_of_its_own(self):
+        b = bench(owner_limit=10)
+        for pid in range(100):
+            b.add(recurring(pid=pid), owner=None)
+        assert len(b.manager) == 100
 
     def test_20_with_a_limit_of_20(self):
         b = bench(requests_limit=20)

@@ -1,0 +1,283 @@
+"""How a bridge is put together: which plan and which buses the settings mean."""
+
+import asyncio
+import json
+
+import pytest
+
+from bridge import config
+from bridge.app import DEFAULT_LISTENERS, DEMO, Bridge, make_bus, make_plan
+from bridge.buses.python_can import PythonCanBus
+from bridge.buses.replay import ReplayBus
+from bridge.buses.spec import PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
+from bridge.buses.virtual import VirtualBus
+from bridge.config import load
+from bridge.errors import BusError, ConfigurationError
+from bridge.frames import Frame, FrameBatch
+from bridge.policy import Write
+from bridge.profile.plan import PlanBus
+
+DBC = """VERSION ""
+BU_: ECU
+BO_ 291 Body: 8 ECU
+ SG_ Lights : 0|8@1+ (1,0) [0|0] "" ECU
+"""
+
+
+@pytest.fixture
+def dbc(tmp_path):
+    path = tmp_path / "car.dbc"
+    path.write_text(DBC)
+    return str(path)
+
+
+@pytest.fixture
+def two_buses(tmp_path):
+    """A profile with two buses, of which the second has loopback."""
+    path = tmp_path / "car.json"
+    buses = {
+        "hs": {"controller": 1, "speed": 500000, "raw_writable": True},
+        "ms": {"controller": 2, "speed": 125000, "loopback": True},
+    }
+    path.write_text(json.dumps({"name": "car", "buses": buses, "messages": {}}))
+    return str(path)
+
+
+def plan_of(*specs, **settings):
+    """The plan and the kinds of its buses."""
+    buses = [spec if isinstance(spec, dict) else {"spec": spec} for spec in specs]
+    plan, found = make_plan(load(flags={"bus": buses or None, **settings}))
+    assert len(plan.buses) == len(found)
+    assert [bus.number for bus in plan.buses] == sorted({bus.number for bus in plan.buses})
+    return plan, [type(spec) for spec in found]
+
+
+# The plan
+
+
+def test_without_any_setting_it_is_the_demo_on_a_simulated_vehicle():
+    plan, specs = plan_of()
+    assert plan.name == DEMO
+    assert specs == [SimulatedSpec]
+    assert plan.buses[0].raw_writable
+    assert not plan.buses[0].passthrough
+
+
+def test_a_simulated_bus_has_the_demo_s_signals():
+    plan, specs = plan_of("simulated")
+    assert plan.name == DEMO
+    assert plan.messages
+    assert specs == [SimulatedSpec]
+
+
+@pytest.mark.parametrize("spec", ["virtual", "replay:car.log", "socketcan:can0", "udp_multicast:239.0.0.1"])
+def test_a_plain_bus_gives_its_raw_frames_and_leaves_writing_to_the_listener(spec):
+    plan, specs = plan_of(spec)
+    assert plan.name == "raw"
+    assert not plan.messages
+    (bus,) = plan.buses
+    assert (bus.number, bus.passthrough, bus.bypass_filter, bus.raw_writable) == (1, True, True, None)
+    assert specs == [type(parse_bus_spec(spec))]
+
+
+def test_the_n_th_bus_is_bus_n():
+    plan, specs = plan_of("virtual", "replay:car.log", "socketcan:can0")
+    assert [bus.number for bus in plan.buses] == [1, 2, 3]
+    assert specs == [VirtualSpec, ReplaySpec, PythonCanSpec]
+
+
+def test_a_database_gives_signals_and_no_raw_frames(dbc):
+    plan, specs = plan_of("virtual", dbc=dbc)
+    (message,) = plan.messages
+    assert (message.bus, message.id) == (1, 0x123)
+    assert [signal.name for signal in message.signals] == ["Lights"]
+    assert plan.buses[0].raw_writable is None
+    assert not plan.buses[0].passthrough
+    assert plan.buses[0].bypass_filter  # so that the passthrough command gives all of them
+    assert specs == [VirtualSpec]
+
+
+def test_a_database_beside_a_profile_adds_its_messages(dbc):
+    plan, _ = plan_of("virtual", profile="passthrough", dbc=dbc)
+    assert plan.name == "passthrough"
+    assert [message.id for message in plan.messages] == [0x123]
+    assert plan.buses[0].passthrough
+    assert plan.buses[0].raw_writable
+
+
+def test_a_database_without_a_bus_gets_a_virtual_one_or_none(dbc):
+    plan, specs = plan_of(dbc=dbc)
+    assert plan.messages
+    assert set(specs) <= {VirtualSpec}
+
+
+def test_buses_of_a_profile_that_nobody_names_are_virtual(two_buses):
+    plan, specs = plan_of(profile=two_buses)
+    assert [bus.number for bus in plan.buses] == [1, 2]
+    assert specs == [VirtualSpec, VirtualSpec]
+    plan, specs = plan_of("socketcan:can0", profile=two_buses)
+    assert specs == [PythonCanSpec, VirtualSpec]
+    assert [bus.loopback for bus in plan.buses] == [False, True]
+
+
+def test_the_demo_s_bus_is_simulated_unless_named():
+    assert plan_of(profile="demo")[1] == [SimulatedSpec]
+    assert plan_of("socketcan:can0", profile="demo")[1] == [PythonCanSpec]
+    assert plan_of(profile="obd2")[1] == [VirtualSpec]
+
+
+def test_a_bus_beyond_the_profile_s_own_is_undescribed(two_buses):
+    plan, specs = plan_of("virtual", "virtual", "socketcan:can0", profile=two_buses)
+    assert specs[2] is PythonCanSpec
+    third = plan.buses[2]
+    assert (third.number, third.raw_writable, third.passthrough, third.bypass_filter) == (3, None, False, True)
+
+
+@pytest.mark.parametrize("key", ["loopback", "raw_writable", "passthrough", "bypass_filter"])
+@pytest.mark.parametrize("value", [True, False])
+def test_the_configuration_goes_before_the_profile(two_buses, key, value):
+    plan, _ = plan_of("virtual", {"spec": "virtual", key: value}, profile=two_buses)
+    unchanged, _ = plan_of("virtual", "virtual", profile=two_buses)
+    assert getattr(plan.buses[1], key) is value
+    assert plan.buses[0] == unchanged.buses[0]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"profile": "nowhere.json"}, {"dbc": "nowhere.dbc"}, {"bus": [{"spec": "what is this"}]}]
+)
+def test_what_makes_no_sense_is_one_line(settings):
+    with pytest.raises(ConfigurationError) as error:
+        make_plan(load(flags=settings))
+    assert "\n" not in str(error.value)
+
+
+def test_every_shipped_profile_can_run():
+    for name in ("demo", "functional", "obd2", "passthrough"):
+        plan, specs = plan_of(profile=name)
+        assert specs
+        assert not plan.warnings
+
+
+# Buses
+
+
+async def test_a_bus_of_each_kind():
+    described = PlanBus(2, "hs", speed=125000, loopback=True)
+    virtual = make_bus(VirtualSpec(), described)
+    assert isinstance(virtual, VirtualBus)
+    assert (virtual.number, virtual.loopback) == (2, True)
+    replay = make_bus(parse_bus_spec("replay:car.log?speed=max"), described)
+    assert isinstance(replay, ReplayBus)
+    assert replay.number == 2
+    real = make_bus(parse_bus_spec("socketcan:can0"), described)
+    assert isinstance(real, PythonCanBus)
+    assert real.number == 2
+
+
+# Listeners
+
+
+def bridge_of(**settings):
+    return Bridge(config.load(flags=settings))
+
+
+async def test_the_default_listeners_are_a_port_and_a_terminal():
+    bridge = bridge_of()
+    assert [listener.url for listener in bridge.listeners] == [listener.url for listener in DEFAULT_LISTENERS]
+    assert bridge.listeners[0].url == "tcp://127.0.0.1:50001"
+    assert "nc 127.0.0.1 50001" in bridge.describe()
+
+
+async def test_a_listener_s_own_grants_go_before_the_bridge_s():
+    bridge = bridge_of(
+        allow_write="signals",
+        listen=[
+            {"url": "tcp://127.0.0.1:0"},
+            {"url": "tcp://127.0.0.1:0", "allow_write": "none"},
+            {"url": "tcp://127.0.0.1:0?allow-write=raw", "allow_write": "none"},
+        ],
+    )
+    assert [listener.grants for listener in bridge.listeners] == [Write.SIGNAL, Write.NONE, Write.RAW]
+
+
+async def test_the_description_says_what_and_where():
+    bridge = bridge_of(bus=[{"spec": "virtual"}], listen=[{"url": "unix:/run/vi"}], allow_write="signals")
+    lines = bridge.describe().splitlines()
+    assert lines[1] == "  bus 1: virtual, no signals defined (raw frames on)"
+    assert lines[2] == "  apps connect to unix:/run/vi (json), may write: signals"
+    assert lines[3] == "try: openxc-bridge dump unix:/run/vi"
+    assert len(lines) == 4
+
+
+async def test_many_bridges_may_be_made_and_none_is_left_open():
+    for _ in range(3):
+        bridge = bridge_of(listen=[{"url": "tcp://127.0.0.1:0"}])
+        await bridge.start()
+        await bridge.stop()
+        await bridge.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_bridge_that_cannot_start_closes_what_it_opened():
+    bridge = bridge_of(bus=[{"spec": "replay:nowhere.log"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    with pytest.raises(BusError):
+        await bridge.start()
+    await bridge.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    port = int(bridge.listeners[0].url.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_frame_that_a_closed_bus_cannot_send_is_a_line_in_the_log(caplog):
+    bridge = bridge_of(profile="functional", listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        await bridge.buses[1].close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        writer.write(b'{"id":1,"data":"0x12"}\0{"command":"get_vin"}\0')
+        async with asyncio.timeout(10):
+            answer = await reader.readuntil(b"\0")
+        assert b'"status":false' in answer
+        assert "a frame was not sent" in caplog.text
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
+
+
+async def test_what_a_trace_has_besides_frames_is_published(tmp_path):
+    trace = tmp_path / "drive.json"
+    trace.write_text(
+        '{"metadata":{"version":"1"}}\n'
+        '{"timestamp":1.0,"name":"vehicle_speed","value":42}\n'
+        '{"timestamp":1.1,"bus":1,"id":66,"data":"0x1234"}\n'
+        '{"timestamp":1.2,"name":"door_status","value":"driver","event":true}\n'
+    )
+    bridge = bridge_of(bus=[{"spec": f"replay:{trace}?speed=max&wait"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        async with asyncio.timeout(10):
+            records = [await reader.readuntil(b"\0") for _ in range(3)]
+        assert records == [
+            b'{"name":"vehicle_speed","value":42}\0',
+            b'{"bus":1,"id":66,"data":"0x1234"}\0',
+            b'{"name":"door_status","value":"driver","event":true}\0',
+        ]
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
+
+
+async def test_nothing_is_written_down_while_nobody_listens():
+    bridge = bridge_of(bus=[{"spec": "virtual"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        batch = FrameBatch.of([Frame(id=1)])
+        bridge.frames_received(bridge.buses[1], batch)
+        assert bridge.interface.translator.formats == frozenset()
+        assert not bridge.interface.frames(batch, 0.0).records
+    finally:
+        await bridge.stop()

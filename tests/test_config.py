@@ -1,0 +1,213 @@
+"""Settings: what goes before what, and errors that name the source and the key."""
+
+import pytest
+
+from bridge import config, limits
+from bridge.config import BusSettings, ListenerSettings, Settings, load
+from bridge.errors import ConfigurationError
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a configuration file."""
+
+    def write(text):
+        path = tmp_path / "bridge.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def problem(*arguments, **keywords):
+    """The one line that a mistake gives."""
+    with pytest.raises(ConfigurationError) as error:
+        load(*arguments, **keywords)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Layers
+
+
+def test_nothing_said_gives_the_defaults():
+    settings = load()
+    assert settings == Settings()
+    assert settings.profile is settings.dbc is settings.allow_write is None
+    assert settings.bus == settings.listen == ()
+    assert (settings.payload_format, settings.log_level) == ("json", "info")
+    assert settings.limits.clients == limits.CLIENTS_LIMIT
+    assert settings.limits.client_queue == limits.CLIENT_QUEUE_LIMIT
+    assert settings.diagnostics.max_frequency == limits.DIAGNOSTIC_MAX_FREQUENCY
+    assert settings.diagnostics.responses == "complete"
+
+
+PLAIN = {
+    "profile": ("obd2", "passthrough", "functional"),
+    "dbc": ("a.dbc", "b.dbc", "c.dbc"),
+    "allow_write": ("none", "signals", "all"),
+    "payload_format": ("protobuf", "json", "protobuf"),
+    "log_level": ("debug", "warning", "error"),
+    "platform": ("FORDBOARD", "CROSSCHASM_C5", "other"),
+    "device_id": ("001122334455", "66", "77"),
+}
+
+
+@pytest.mark.parametrize(("key", "values"), PLAIN.items())
+def test_the_command_line_goes_before_the_environment_and_that_before_the_file(file, key, values):
+    in_file, in_environment, in_flags = values
+    path = file(f'{key} = "{in_file}"\n')
+    environment = {f"OPENXC_BRIDGE_{key.upper()}": in_environment}
+    assert getattr(load(path), key) == in_file
+    assert getattr(load(path, environment), key) == in_environment
+    assert getattr(load(path, environment, {key: in_flags}), key) == in_flags
+    assert getattr(load(path, environment, {key: None}), key) == in_environment
+    assert getattr(load(None, environment), key) == in_environment
+
+
+def test_lists_replace_each_other_as_a_whole(file):
+    path = file(
+        '[[bus]]\nspec = "virtual"\npassthrough = true\n[[bus]]\nspec = "simulated"\n[[listen]]\nurl = "unix:a"\n'
+    )
+    environment = {"OPENXC_BRIDGE_BUS": "simulated virtual", "OPENXC_BRIDGE_LISTEN": "unix:b  pty:c"}
+    assert load(path).bus == (BusSettings(spec="virtual", passthrough=True), BusSettings(spec="simulated"))
+    settings = load(path, environment)
+    assert settings.bus == (BusSettings(spec="simulated"), BusSettings(spec="virtual"))
+    assert settings.listen == (ListenerSettings(url="unix:b"), ListenerSettings(url="pty:c"))
+    assert load(path, environment, {"bus": [{"spec": "replay:x"}]}).bus == (BusSettings(spec="replay:x"),)
+    assert load(path, environment, {"bus": None}).bus == settings.bus
+
+
+def test_everything_that_a_file_may_say(file):
+    settings = load(
+        file("""
+            profile = "functional"
+            dbc = "/cars/car.dbc"
+            allow_write = "signals,raw"
+            payload_format = "protobuf"
+            log_level = "debug"
+            platform = "FORDBOARD"
+            device_id = "001122334455"
+            [[bus]]
+            spec = "virtual"
+            loopback = true
+            raw_writable = false
+            passthrough = true
+            bypass_filter = false
+            [[listen]]
+            url = "tcp://127.0.0.1:0"
+            allow_write = "none"
+            payload_format = "json"
+            insecure = true
+            [diagnostics]
+            max_frequency = 50
+            responses = "frames"
+            [limits]
+            clients = 3
+            client_queue = 65536
+            """)
+    )
+    assert settings.bus[0] == BusSettings(
+        spec="virtual", loopback=True, raw_writable=False, passthrough=True, bypass_filter=False
+    )
+    assert settings.listen[0] == ListenerSettings(
+        url="tcp://127.0.0.1:0", allow_write="none", payload_format="json", insecure=True
+    )
+    assert (settings.diagnostics.max_frequency, settings.diagnostics.responses) == (50.0, "frames")
+    assert (settings.limits.clients, settings.limits.client_queue) == (3, 65536)
+
+
+def test_other_variables_and_empty_ones_say_nothing():
+    environment = {"OPENXC_BRIDGE_PROFILE": "", "PROFILE": "obd2", "OPENXC_BRIDGE_COLOUR": "red", "PATH": "/bin"}
+    assert load(None, environment) == Settings()
+
+
+def test_a_file_s_paths_are_relative_to_the_file_where_they_exist(file, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    (tmp_path / "car.dbc").touch()
+    (tmp_path / "car.json").touch()
+    path = file('profile = "car.json"\ndbc = "car.dbc"\n')
+    settings = load(path)
+    assert (settings.profile, settings.dbc) == (str(tmp_path / "car.json"), str(tmp_path / "car.dbc"))
+    assert load(path, {}, {"dbc": "other.dbc"}).dbc == "other.dbc"
+    assert load(file('profile = "obd2"\n')).profile == "obd2"
+    assert load(file('dbc = "/cars/car.dbc"\n')).dbc == "/cars/car.dbc"
+
+
+# Errors
+
+WRONG = {
+    "an unknown key": ('lissten = "x"', 'unknown key "lissten"; did you mean "listen"'),
+    "an unknown key in a bus": ('[[bus]]\nspec = "virtual"\nloop_back = true', "bus[0]"),
+    "an unknown key in the second listener": (
+        '[[listen]]\nurl = "unix:a"\n[[listen]]\nurl = "unix:b"\nallow_writes = "all"',
+        "listen[1]",
+    ),
+    "a suggestion in a table": ("[limits]\nclient = 3", 'did you mean "clients"'),
+    "a bus without a spec": ("[[bus]]\nloopback = true", "bus[0]"),
+    "a spec that is a number": ("[[bus]]\nspec = 1", "bus[0].spec"),
+    "a switch that is a text": ('[[bus]]\nspec = "virtual"\nloopback = "yes"', "bus[0].loopback"),
+    "a bus that is no table": ('bus = "virtual"', "bus"),
+    "a payload format that is none": ('payload_format = "xml"', "payload_format"),
+    "a listener's payload format that is none": (
+        '[[listen]]\nurl = "unix:a"\npayload_format = "xml"',
+        "listen[0].payload_format",
+    ),
+    "a log level that is none": ('log_level = "loud"', "log_level"),
+    "a profile that is a number": ("profile = 1", "profile"),
+    "a frequency that is a text": ('[diagnostics]\nmax_frequency = "fast"', "diagnostics.max_frequency"),
+    "a frequency of 0": ("[diagnostics]\nmax_frequency = 0", "diagnostics.max_frequency"),
+    "a frequency beyond all": ("[diagnostics]\nmax_frequency = 1e6", "diagnostics.max_frequency"),
+    "a frequency that is no number": ("[diagnostics]\nmax_frequency = nan", "diagnostics.max_frequency"),
+    "responses of no kind": ('[diagnostics]\nresponses = "some"', "diagnostics.responses"),
+    "no client at all": ("[limits]\nclients = 0", "limits.clients"),
+    "a fraction of a client": ("[limits]\nclients = 1.5", "limits.clients"),
+    "a queue shorter than a record": ("[limits]\nclient_queue = 1000", "limits.client_queue"),
+}
+
+
+@pytest.mark.parametrize(("text", "named"), WRONG.values(), ids=WRONG)
+def test_a_mistake_in_a_file_names_file_and_key(file, text, named):
+    path = file(text)
+    line = problem(path)
+    assert line.startswith(f"{path}: ")
+    assert named in line
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    assert "-f" in problem(tmp_path / "nowhere.toml")
+    assert str(tmp_path / "nowhere.toml") in problem(tmp_path / "nowhere.toml")
+    assert str(tmp_path) in problem(tmp_path)  # a folder
+
+
+def test_a_file_that_is_no_toml(tmp_path):
+    path = tmp_path / "bridge.toml"
+    for data in (b"just text", b"profile = ", b'profile = "\xff"', b"[limits]\n[limits]\n", b"\0"):
+        path.write_bytes(data)
+        line = problem(path)
+        assert line.startswith(f"{path}: ")
+        assert "TOML" in line
+
+
+def test_a_mistake_in_the_environment_names_it():
+    line = problem(None, {"OPENXC_BRIDGE_PAYLOAD_FORMAT": "xml"})
+    assert "environment" in line
+    assert "payload_format" in line
+
+
+def test_a_mistake_on_the_command_line_names_it():
+    line = problem(flags={"log_level": "loud"})
+    assert "the command line" in line
+    assert "log_level" in line
+
+
+def test_the_source_to_blame_is_the_one_with_the_mistake_even_where_another_goes_before_it(file):
+    path = file('payload_format = "xml"\n')
+    assert problem(path, {}, {"payload_format": "json"}).startswith(f"{path}: ")
+
+
+def test_every_setting_has_a_way_into_the_environment_or_is_a_table():
+    plain = {name for name in Settings.__struct_fields__ if name not in ("diagnostics", "limits")}
+    for name in plain - {"bus", "listen"}:
+        value = PLAIN[name][0]
+        assert getattr(load(None, {config.ENVIRONMENT_PREFIX + name.upper(): value}), name) == value
