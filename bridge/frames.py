@@ -127,10 +127,6 @@ class FrameBatch:
         """Each record as (timestamp, id, bus, flags, length, 64 data bytes), the fast way."""
         return RECORD.iter_unpack(self.buffer)
 
-    def on_bus(self, number: int) -> FrameBatch:
-        """The same frames with another bus number."""
-        return FrameBatch(b"".join(RECORD.pack(t, i, number, f, n, d) for t, i, _, f, n, d in self.records()))
-
 
 def pack(timestamp: float, identifier: int, bus: int, flags: int, data: bytes) -> bytes:
     """One record; the caller answers for the ranges. 64 bytes of data at most."""

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import shtab
 
 from bridge import config
 from bridge.app import Bridge
+from bridge.cli.serving import serve
 from bridge.policy import GRANTS
 
 _DESCRIPTION = """\
@@ -93,23 +93,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(settings: config.Settings) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     bridge = Bridge(settings)
-    starting = loop.create_task(bridge.start())
-    stopping = loop.create_task(stop.wait())
-    try:
-        # A device may take for ever to open: the signal counts all the same.
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            print(bridge.describe(), flush=True)
-            await stopping
-    finally:
-        for task in (starting, stopping):
-            task.cancel()
-        await asyncio.wait((starting, stopping))
-        await bridge.stop()
-    return 0
+    return await serve(bridge.start, bridge.describe, bridge.stop)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 from dataclasses import replace
 
 import shtab
 
+from bridge.cli.serving import serve
 from bridge.errors import ConfigurationError
 from bridge.profile import loading
 from bridge.profile.plan import Plan
@@ -58,18 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _drive(spec: str, profile: str, seed: int) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     vehicle = make_vehicle(spec, loading.load(profile), seed)
-    try:
-        await vehicle.start()
-        print(describe(vehicle, spec, profile), flush=True)
-        await stop.wait()
-    finally:
-        await vehicle.stop()
-    return 0
+    return await serve(vehicle.start, lambda: describe(vehicle, spec, profile), vehicle.stop)
 
 
 def make_vehicle(spec: str, plan: Plan, seed: int) -> SimulatedVehicle:

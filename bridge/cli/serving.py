@@ -1,0 +1,37 @@
+"""What the verbs that run until they are told to end have in common.
+
+Must not know what they serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+
+async def serve(
+    start: Callable[[], Awaitable[None]], describe: Callable[[], str], stop: Callable[[], Awaitable[None]]
+) -> int:
+    """Start, print what there is, wait for SIGTERM or Ctrl-C, and stop whatever happened. The exit status.
+
+    A device may take for ever to open: the signal counts all the same.
+    """
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    starting = asyncio.ensure_future(start())
+    ending = loop.create_task(told.wait())
+    try:
+        await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            print(describe(), flush=True)
+            await ending
+    finally:
+        for task in (starting, ending):
+            task.cancel()
+        await asyncio.wait((starting, ending))
+        await stop()
+    return 0
