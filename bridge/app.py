@@ -194,13 +194,17 @@ class Bridge:
         _log.log(level, "bus %d (%s) is %s: %s", bus.number, bus.name, state.value, reason)
 
     def _replayed(self, fields: dict[str, Any]) -> None:
-        """A record of a trace that is no frame: published as it was recorded, without its time."""
+        """A record of a trace that is no frame: published as it was recorded, without its time.
+
+        Not so an answer to a command, which would be taken for the answer to somebody's command now.
+        """
         try:
             message = json_format.outgoing_from_fields(fields)
         except InvalidRecord as error:
             self._profile_faults.warning("the trace has a record that makes no sense: %s", error)
             return
-        self._carry_out(Output(records=self.interface.encode(msgspec.structs.replace(message, timestamp=None))))
+        if not isinstance(message, CommandResponse):
+            self._carry_out(Output(records=self.interface.encode(msgspec.structs.replace(message, timestamp=None))))
 
     # Clients (ClientHandler)
 
