@@ -1,0 +1,1 @@
+"""Real OpenXC clients, unmodified, against the running daemon."""
