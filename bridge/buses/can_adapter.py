@@ -7,10 +7,13 @@ loop. This module must not know the event loop; what it calls back, it calls on 
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import queue
 import socket
+import stat
 import threading
 import time
 import uuid
@@ -45,6 +48,37 @@ class CanParameters:
     bitrate: int | None
     loopback: bool
     options: Mapping[str, OptionValue]
+
+
+class DeviceLock:
+    """Keeps a serial adapter for this program, as programs that open it exclusively do (flock).
+
+    Taken before the adapter is opened: python-can's serial interfaces talk to it at once, whoever
+    is using it. A channel that is no terminal has nothing to lock.
+
+    Raises:
+        BusError: another program has it.
+    """
+
+    def __init__(self, parameters: CanParameters) -> None:
+        self._fd = -1
+        channel = parameters.channel
+        try:
+            if channel is None or not stat.S_ISCHR(os.stat(channel).st_mode):  # noqa: PTH116 (it may be no path at all)
+                return
+            self._fd = os.open(channel, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise BusError(explain(parameters.interface, channel, OSError(errno.EBUSY, str(error)))) from error
+        except (OSError, ValueError):
+            self.release()  # the interface itself says better what is wrong with its channel
+
+    def release(self) -> None:
+        """Let others have it. Twice is fine."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def open_can_bus(parameters: CanParameters) -> can.BusABC:
@@ -113,6 +147,7 @@ class CanAdapter:
         bus: opened by open_can_bus().
         parameters: how.
         number: the bus number of the records.
+        lock: held until it is shut down.
         received: gets one record at a time, on the reader's thread.
         lost: told once, on the reader's thread, that the adapter is gone, and why.
         refused: told about each frame that could not be sent, and why, on the writer's thread.
@@ -123,6 +158,7 @@ class CanAdapter:
         bus: can.BusABC,
         parameters: CanParameters,
         number: int,
+        lock: DeviceLock,
         *,
         received: Callable[[bytes], None],
         lost: Callable[[CanAdapter, str], None],
@@ -132,6 +168,7 @@ class CanAdapter:
         self._bus = bus
         self._parameters = parameters
         self._number = number
+        self._lock = lock
         self._received = received
         self._lost = lost
         self._refused = refused
@@ -199,6 +236,7 @@ class CanAdapter:
             self._bus.shutdown()
         except Exception as error:  # a driver whose device is unplugged cannot close it either
             _log.debug("shutting down %s: %s", self._parameters.interface, error)
+        self._lock.release()
 
     def _explain(self, error: BaseException) -> str:
         return explain(self._parameters.interface, self._parameters.channel, error)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bridge.buses.bus import BusListener, BusState
-from bridge.buses.can_adapter import CanAdapter, CanParameters, OptionValue, open_can_bus
+from bridge.buses.can_adapter import CanAdapter, CanParameters, DeviceLock, OptionValue, open_can_bus
 from bridge.buses.frame_bus import FrameBus, check_sendable
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
@@ -116,10 +116,17 @@ class PythonCanBus(FrameBus):
         """Open a bus; nothing is left open if that fails or is cancelled."""
 
         def connect() -> CanAdapter:
+            lock = DeviceLock(self._parameters)
+            try:
+                bus = open_can_bus(self._parameters)
+            except BaseException:
+                lock.release()
+                raise
             adapter = CanAdapter(
-                open_can_bus(self._parameters),
+                bus,
                 self._parameters,
                 self.number,
+                lock,
                 received=self._received,
                 lost=self._lost,
                 refused=self._refused,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import queue
+import select
 import threading
+import tty
 import uuid
 
 import can
@@ -353,3 +356,24 @@ class TestSending:
         assert bus.state is BusState.CLOSED
         assert adapter.closed
         assert "does not let go of a thread: write virtual:fake" in caplog.text
+
+
+async def test_a_serial_adapter_belongs_to_one_bridge(listener):
+    """The second is refused before it says anything to the adapter."""
+    adapter, device_fd = os.openpty()
+    tty.setraw(device_fd)
+    device = os.ttyname(device_fd)
+    try:
+        first = PythonCanBus(1, "first", "slcan", device, sleep_after_open=0)
+        await first.open(listener)
+        os.read(adapter, 1000)
+        second = PythonCanBus(1, "second", "slcan", device, sleep_after_open=0)
+        with pytest.raises(BusError, match="in use by another program"):
+            await second.open(listener)
+        assert not select.select([adapter], [], [], 0)[0]
+        await first.close()
+        await second.open(listener)
+        await second.close()
+    finally:
+        os.close(adapter)
+        os.close(device_fd)
