@@ -40,7 +40,7 @@ def explain(interface: str, channel: str | None, error: BaseException) -> str:
     if isinstance(error, TypeError) and channel is None and "'channel'" in text:
         return f"{interface} needs a channel: write {interface}:CHANNEL"
     code = error_number(error)
-    if interface == "socketcan" and channel is not None and (advice := _socketcan_advice(channel, code)):
+    if interface == "socketcan" and (advice := _socketcan_advice(channel, code)):
         return f"socketcan: {advice}"
     if code == errno.ENOENT:
         return f"{name}: there is no such device; is the adapter plugged in?"
@@ -91,9 +91,11 @@ def _missing_package(text: str) -> str | None:
     return None
 
 
-def _socketcan_advice(channel: str, code: int | None) -> str | None:
+def _socketcan_advice(channel: str | None, code: int | None) -> str | None:
     if code == errno.EAFNOSUPPORT:
         return "this kernel has no CAN; load it with: modprobe can_raw"
+    if channel is None:
+        return None
     if code == errno.ENODEV:
         if channel.startswith("vcan"):
             return (

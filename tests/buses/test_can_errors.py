@@ -41,6 +41,12 @@ def caused(error: Exception, cause: BaseException) -> Exception:
             "socketcan: this kernel has no CAN; load it with: modprobe can_raw",
         ),
         (
+            "socketcan",
+            None,
+            OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol"),
+            "socketcan: this kernel has no CAN; load it with: modprobe can_raw",
+        ),
+        (
             "slcan",
             "/dev/ttyACM0",
             caused(can.CanInitializationError("x"), OSError(errno.ENOENT, "No such file")),
