@@ -236,8 +236,7 @@ class Bridge:
         self._hub.remove(client)
         self._formats_changed()
         self._carry_out(self.interface.disconnect(app.peer, self._loop.time()))
-        lost = f", {client.records_dropped} records lost because it did not read" if client.records_dropped else ""
-        _log.info("%s has gone%s", client, lost)
+        _log.info("%s has gone%s", client, _losses(app))
 
     def _detect(self, app: _App) -> None:
         """The first bytes of a client show the payload format that it wants to be answered in, too."""
@@ -419,6 +418,16 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _losses(app: _App) -> str:
+    """What went wrong with a client's records in either direction, for its last line in the log; mostly nothing."""
+    counts = (
+        (app.client.records_dropped, "records lost because it did not read"),
+        (app.decoder.invalid, "of its records made no sense"),
+        (app.decoder.oversized, "of its records were too long"),
+    )
+    return "".join(f", {count} {what}" for count, what in counts if count)
 
 
 def _one_line(text: str) -> str:

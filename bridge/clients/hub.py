@@ -95,7 +95,6 @@ class Hub:
         self._clients: dict[int, Client] = {}
         self._audiences = {payload_format: _Audience() for payload_format in PayloadFormat}
         self._formats: frozenset[PayloadFormat] = frozenset()
-        self._first = asyncio.Event()
         self._flush_handle: asyncio.Handle | None = None
         self._next_flush = 0.0
         self._awaited: dict[int, Client] = {}  # backlogged, and not stalled
@@ -123,7 +122,6 @@ class Hub:
         self._clients[client.id] = client
         self._audiences[client.payload_format].enter(client)
         client.watcher = self
-        self._first.set()
         self._count_formats()
 
     def remove(self, client: Client) -> None:
@@ -143,10 +141,6 @@ class Hub:
             self._audiences[payload_format].enter(client)
         client.payload_format = payload_format
         self._count_formats()
-
-    async def first_client(self) -> None:
-        """Return when the first client since the start has connected."""
-        await self._first.wait()
 
     def _count_formats(self) -> None:
         self._formats = frozenset(name for name, audience in self._audiences.items() if audience.clients)

@@ -60,7 +60,6 @@ class _RecordStream(Generic[AnyMessage]):
         self._dropping = False  # inside a record that is longer than the limit
         self._lost = False  # inside bytes that are no record
         self._believed = limit  # longest protobuf record that is waited for
-        self._detect_next = False
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[AnyMessage]:
         """The messages that end in these bytes, in their order.
@@ -92,17 +91,6 @@ class _RecordStream(Generic[AnyMessage]):
     def buffered(self) -> int:
         """Bytes kept for the next call: at most the limit and the few bytes that say a length."""
         return len(self._buffer)
-
-    def expect_any(self) -> None:
-        """Find out the format anew with the next record that begins, as after a payload_format command.
-
-        The decoder does so by itself when such a command (or its answer) passes, since more
-        records may follow in the same bytes; calling this as well does no harm.
-        """
-        if self._dropping:
-            self._detect_next = True
-        else:
-            self.payload_format = None
 
     def _detect(self, position: int) -> int:
         """Decide the format if the bytes suffice; the position behind what stands before the first record."""
@@ -146,7 +134,6 @@ class _RecordStream(Generic[AnyMessage]):
             return _INCOMPLETE
         if self._dropping:
             self._dropping = False
-            self._boundary()
         elif end - position > self._limit:
             self.oversized += 1
         else:
@@ -203,19 +190,15 @@ class _RecordStream(Generic[AnyMessage]):
         if self._changes_format(message):
             self.payload_format = None
 
-    def _boundary(self) -> None:
-        if self._detect_next:
-            self._detect_next = False
-            self.payload_format = None
-
 
 class StreamDecoder(_RecordStream[Incoming]):
     """What an app sends, as the vehicle interface reads it.
 
     With a `payload_format` of None the first bytes decide: the length of a VehicleMessage and
     its first tag are protobuf, anything else is JSON. The decision stays until a payload_format
-    command or expect_any. `limit` is the longest record in bytes: of JSON, more is dropped up to
-    the next NUL; of protobuf, a longer one is not believed and its length skipped byte by byte.
+    command, after which the app may go on in either. `limit` is the longest record in bytes: of
+    JSON, more is dropped up to the next NUL; of protobuf, a longer one is not believed and its
+    length skipped byte by byte.
 
     Attributes: payload_format (None while undecided); counters records, invalid, oversized.
     """

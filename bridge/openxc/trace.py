@@ -7,7 +7,6 @@ Source: the trace files of openxc-python and openxc-android.
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import msgspec
@@ -60,12 +59,3 @@ def write_line(message: Outgoing, timestamp: float | None) -> bytes:
         ValueError: a number that is not finite, or extras that JSON cannot say.
     """
     return encode(msgspec.structs.replace(message, timestamp=timestamp))[:-1] + b"\n"
-
-
-def write_metadata(metadata: TraceMetadata) -> bytes:
-    """The first line of a trace, with its LF.
-
-    Raises:
-        ValueError: fields that JSON cannot say.
-    """
-    return json.dumps({"metadata": metadata.fields}, separators=(",", ":"), allow_nan=False).encode() + b"\n"

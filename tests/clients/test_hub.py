@@ -158,17 +158,6 @@ async def test_what_waits_for_somebody_who_left_is_forgotten(hub, new_client):
     assert transport.writes == []
 
 
-async def test_first_client_returns_once_one_came(hub, new_client):
-    waiting = asyncio.ensure_future(hub.first_client())
-    await turns()
-    assert not waiting.done()
-    client, _ = new_client()
-    hub.add(client)
-    await asyncio.wait_for(waiting, SOON)
-    hub.remove(client)
-    await asyncio.wait_for(hub.first_client(), SOON)
-
-
 # drained()
 
 

@@ -374,3 +374,13 @@ async def test_many_connections_that_say_nothing_and_leave(daemon, join):
         for sock in [connect(daemon.url) for _ in range(60)]:
             sock.close()
         assert (await app.ask("version")).status
+
+
+async def test_the_log_says_what_a_client_sent_in_vain(start, join):
+    daemon = start("--bus", "virtual")
+    app = await join(daemon.url)
+    app.send(b"{broken}\0", b"x" * 70_000 + b"\0", b'{"nothing":1}\0')
+    assert (await app.ask("version")).status
+    await app.close()
+    assert daemon.end()[0] == 0
+    assert ", 2 of its records made no sense, 1 of its records were too long" in daemon.errors

@@ -164,36 +164,6 @@ def test_a_client_of_the_bridge_follows_the_answer():
     assert decoder.payload_format is PROTOBUF
 
 
-def test_expect_any_at_a_boundary():
-    decoder = StreamDecoder()
-    assert decoder.feed(JSON_VERSION) == [VERSION]
-    decoder.expect_any()
-    assert decoder.payload_format is None
-    assert decoder.feed(PROTOBUF_VERSION) == [VERSION]
-    decoder.expect_any()
-    decoder.expect_any()
-    assert decoder.feed(JSON_VERSION) == [VERSION]
-
-
-def test_expect_any_inside_a_record():
-    decoder = StreamDecoder()
-    decoder.feed(JSON_VERSION + JSON_VERSION[:7])
-    decoder.expect_any()
-    assert decoder.feed(JSON_VERSION[7:] + JSON_VERSION) == [VERSION] * 2
-    decoder.feed(PROTOBUF_VERSION[:3])
-    decoder.expect_any()
-    assert decoder.feed(PROTOBUF_VERSION[3:]) == [VERSION]
-
-
-def test_expect_any_inside_an_oversized_record():
-    decoder = StreamDecoder(limit=30)
-    decoder.feed(b"{" + b"x" * 100)
-    decoder.expect_any()
-    assert decoder.feed(b"\x06\x08xxx") == []
-    assert decoder.feed(b"xx\0" + PROTOBUF_VERSION) == [VERSION]
-    assert decoder.oversized == 1
-
-
 def test_a_record_as_long_as_the_limit():
     decoder = StreamDecoder(limit=len(JSON_VERSION) - 1)
     assert decoder.feed(JSON_VERSION + b" " + JSON_VERSION + JSON_VERSION) == [VERSION, VERSION]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.openxc.messages import CanMessage, CommandResponse, InvalidRecord, SimpleMessage
-from bridge.openxc.trace import TraceEntry, TraceMetadata, parse_line, write_line, write_metadata
+from bridge.openxc.trace import TraceEntry, TraceMetadata, parse_line, write_line
 from tests.openxc import strategies
 
 METADATA = {
@@ -42,7 +42,6 @@ def test_empty_lines(line):
 
 def test_metadata():
     assert parse_line(json.dumps({"metadata": METADATA})) == TraceMetadata(METADATA)
-    assert parse_line(write_metadata(TraceMetadata(METADATA))) == TraceMetadata(METADATA)
 
 
 @pytest.mark.parametrize(
