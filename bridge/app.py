@@ -34,6 +34,7 @@ from bridge.interface import Identity, Output, Peer, VehicleInterface
 from bridge.limits import LOGGED_LENGTH, SHUTDOWN_TIMEOUT
 from bridge.openxc import json_format, protobuf_format
 from bridge.openxc.messages import CommandResponse, InvalidRecord, PayloadFormat
+from bridge.openxc.protobuf_wire import BETWEEN_FORMATS
 from bridge.openxc.stream import StreamDecoder
 from bridge.policy import Write, default_grants, describe_grants, parse_grants
 from bridge.profile import loading
@@ -240,9 +241,13 @@ class Bridge:
 
     def _detect(self, app: _App) -> None:
         """The first bytes of a client show the payload format that it wants to be answered in, too."""
-        if not app.detected and app.decoder.payload_format is not None:
-            app.detected = True
+        if app.detected or app.decoder.payload_format is None:
+            return
+        app.detected = True
+        if app.client.payload_format is not app.decoder.payload_format:
             self._set_format(app, app.decoder.payload_format)
+            if app.decoder.payload_format is PayloadFormat.PROTOBUF:
+                app.client.send_response(BETWEEN_FORMATS)
 
     def _set_format(self, app: _App, payload_format: PayloadFormat) -> None:
         self._hub.set_format(app.client, payload_format)

@@ -14,6 +14,10 @@ import struct
 
 from bridge.openxc.messages import Value
 
+#: Empty records, sent between JSON and protobuf to a client that turns out to want protobuf. openxc-python
+#: takes what it has read of JSON for protobuf's lengths, and throws away up to 125 bytes that follow.
+BETWEEN_FORMATS = bytes(128)
+
 _DOUBLE = struct.Struct("<d")
 _SMALL_VARINTS = tuple(bytes((number,)) for number in range(0x80))
 

@@ -22,8 +22,10 @@ from bridge.openxc.messages import (
     DiagnosticRequest,
     PayloadFormat,
     PayloadFormatCommand,
+    SimpleCommand,
     SimpleMessage,
 )
+from bridge.openxc.protobuf_wire import BETWEEN_FORMATS
 
 from .harness import SOON, connect, counted, leave_in_anger
 
@@ -296,6 +298,21 @@ async def test_each_app_has_its_own_payload_format_from_its_first_bytes_on(funct
     for app in (one, other):
         await app.find(lambda record: record == frame)
         assert app.decoder.invalid == 0
+
+
+async def test_an_app_that_turns_out_to_want_protobuf_gets_empty_records_in_between(start, join):
+    """openxc-python throws away what follows the JSON that it has read already."""
+    daemon = start("--bus", "virtual")
+    app = await join(daemon.url, PayloadFormat.PROTOBUF)
+    app.send(SimpleCommand(name="version"))
+    data = b""
+    while not data.strip(b"\0"):
+        data += await app.read()
+    assert data.startswith(BETWEEN_FORMATS)
+    assert (await app.answer()).status
+    assert app.decoder.invalid == 0
+    app.send(SimpleCommand(name="version"))
+    assert (await app.read())[0] != 0
 
 
 async def test_payload_formats_switch_between_two_records(start, tmp_path, join):

@@ -605,6 +605,14 @@ class TestLongPayloads:
         b.receive(b"\x6e\xf1\x90")
         assert b.messages()[0].success
 
+    def test_parts_of_a_physical_answer_do_not_hold_a_functional_request(self):
+        b = bench()
+        b.add(request())
+        b.add(request(id=FUNCTIONAL_ID, mode=1, pid=0))
+        b.manager.progress(ENGINE, 100.05)
+        b.poll_at(100.11)
+        assert [each.id for _, each in b.manager.requests()] == [0x7E0]
+
 
 class TestChannels:
     def test_failure_ends_the_request(self):
