@@ -168,8 +168,7 @@ class Bridge:
             raw = " (raw frames on)" if described.passthrough else ""
             lines.append(f"  bus {described.number}: {spec.text}, {_counted(self.plan, described.number)}{raw}")
         for listener in self.listeners:
-            granted = listener.grants if isinstance(listener.grants, Write) else Write.NONE
-            lines.append(f"  apps connect to {listener.describe()}, may write: {describe_grants(granted)}")
+            lines.append(f"  apps connect to {listener.describe()}, may write: {describe_grants(_grants(listener))}")
         lines.append(self._hint())
         return "\n".join(lines)
 
@@ -211,8 +210,7 @@ class Bridge:
 
     def client_connected(self, client: Client) -> None:
         """An app is there."""
-        granted = client.grants if isinstance(client.grants, Write) else Write.NONE
-        app = _App(client, Peer(repr(client), granted), StreamDecoder())
+        app = _App(client, Peer(repr(client), _grants(client)), StreamDecoder())
         self._apps[client.id] = app
         self._by_peer[app.peer] = app
         self._hub.add(client)
@@ -423,6 +421,11 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _grants(holder: Listener | Client) -> Write:
+    """What a listener's clients may write. The clients' room carries it without knowing what it is."""
+    return holder.grants if isinstance(holder.grants, Write) else Write.NONE
 
 
 def _losses(app: _App) -> str:

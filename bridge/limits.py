@@ -31,6 +31,8 @@ REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wa
 RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
 
 # ISO-TP (ISO 15765-2).
+PAYLOAD_LIMIT = 4095  #: the longest payload of a first frame with a 12-bit length
+SINGLE_FRAME_LIMIT = 7  #: payload of a single frame of 8 bytes with normal addressing
 WAITING_LIMIT = 16  #: payloads that may wait for the running transfer of one pair of ids
 WAIT_FRAMES_LIMIT = 10  #: flow controls in a row that may say "wait" (N_WFTmax)
 FLOW_CONTROL_TIMEOUT = 1.0  #: N_Bs: from a first frame (or the end of a block) to the flow control

@@ -24,10 +24,14 @@ import isotp
 from bridge.buses.bus import ChannelFailure, ChannelProgress, IsotpChannel, PayloadReceiver
 from bridge.errors import BusError
 from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags, pack
-from bridge.limits import CONSECUTIVE_FRAME_TIMEOUT, FLOW_CONTROL_TIMEOUT, WAIT_FRAMES_LIMIT, WAITING_LIMIT
-
-PAYLOAD_LIMIT = 4095  #: bytes, the longest payload of a first frame with a 12-bit length
-SINGLE_FRAME_LIMIT = 7  #: bytes of payload in a single frame of 8 bytes with normal addressing
+from bridge.limits import (
+    CONSECUTIVE_FRAME_TIMEOUT,
+    FLOW_CONTROL_TIMEOUT,
+    PAYLOAD_LIMIT,
+    SINGLE_FRAME_LIMIT,
+    WAIT_FRAMES_LIMIT,
+    WAITING_LIMIT,
+)
 
 _FRAME_LENGTH = 8
 _PADDING = b"\x00"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import shtab
 
+from bridge.cli.arguments import Verbs
 from bridge.errors import ConfigurationError
 from bridge.profile import json_writer, loading
 from bridge.profile.describe import describe, summary
@@ -40,7 +41,7 @@ make them writable, limit their frequency or publish only changes. Without edits
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Register the verb and its own verbs."""
     parser = _add(verbs, "profile", "check, show or make firmware profiles", _DESCRIPTION)
     parser.epilog = f"shipped profiles: {', '.join(loading.available())}"
@@ -73,9 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _add(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str, description: str
-) -> argparse.ArgumentParser:
+def _add(verbs: Verbs, name: str, help: str, description: str) -> argparse.ArgumentParser:
     return verbs.add_parser(
         name, help=help, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
-import sys
 from pathlib import Path
 
 import shtab
 
 from bridge import config
 from bridge.app import Bridge
-from bridge.cli.serving import serve
+from bridge.cli.arguments import Verbs
+from bridge.cli.serving import log_to_stderr, serve
 from bridge.policy import GRANTS
 
 _DESCRIPTION = """\
@@ -46,7 +45,7 @@ Settings come from the file (-f), then OPENXC_BRIDGE_* variables, then these opt
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Register the verb."""
     parser = verbs.add_parser(
         "run",
@@ -86,9 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             "log_level": arguments.log_level,
         },
     )
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(settings.log_level)
     return asyncio.run(_serve(settings))
 
 

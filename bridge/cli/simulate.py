@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import sys
 from dataclasses import replace
 
 import shtab
 
-from bridge.cli.serving import serve
+from bridge.cli.arguments import Verbs
+from bridge.cli.serving import log_to_stderr, serve
 from bridge.errors import ConfigurationError
 from bridge.profile import loading
 from bridge.profile.plan import Plan
@@ -31,7 +30,7 @@ and then, to serve it to OpenXC apps:
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Register the verb."""
     parser = verbs.add_parser(
         "simulate",
@@ -53,7 +52,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(arguments: argparse.Namespace) -> int:
     """Drive until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr("info")
     return asyncio.run(_drive(arguments.bus, arguments.profile, arguments.seed))
 
 

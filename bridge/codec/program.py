@@ -105,6 +105,11 @@ class _Source:
         self.depth -= 1
 
 
+def clock_period(frequency: float) -> float:
+    """Seconds between two ticks of a clock; 0 for a frequency of 0, which is no limit."""
+    return 1 / frequency - CLOCK_GRACE if frequency > 0 else 0.0
+
+
 def compile_message(message: Message, environment: Environment) -> FrameFunction | None:
     """The function of one message; None where it has nothing to do."""
     source = _Source(environment)
@@ -313,7 +318,7 @@ class _SignalWriter:
         same = f"({changed} or not {state}.received)"
         if not self.clocked:
             return "True" if self.signal.send_same else same
-        period = self.source.constant("period", 1 / self.signal.max_frequency - CLOCK_GRACE)
+        period = self.source.constant("period", clock_period(self.signal.max_frequency))
         tick = f"tick_{self.raw}"
         self.source.line(f"{tick} = not 0 <= timestamp - {state}.ticked < {period}")
         with self.source.block(f"if {tick}:"):

@@ -10,15 +10,14 @@ Source: OpenXC firmware behaviour (send rules, passthrough, acceptance filter), 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 
-from bridge.codec.program import CLOCK_GRACE, Environment, FrameFunction, compile_message, json_head
+from bridge.codec.program import Environment, FrameFunction, clock_period, compile_message
 from bridge.codec.records import Records
 from bridge.frames import EXTENDED_ID_MAX, STANDARD_ID_MAX, FrameBatch, FrameFlags
 from bridge.limits import FAULTS_LIMIT, RAW_IDS_LIMIT
-from bridge.openxc.json_format import number_text
-from bridge.openxc.messages import PayloadFormat, Value
+from bridge.openxc import json_format
+from bridge.openxc.messages import PayloadFormat, SimpleMessage, Value
 from bridge.openxc.protobuf_wire import can_record, simple_record
 from bridge.profile.decoding import SignalState
 from bridge.profile.plan import BuiltinDecoder, Message, Plan
@@ -77,7 +76,7 @@ class Translator:
         self._raw_counts: dict[int, int] = {}
         self._raw_rules = _raw_rules(self._messages)
         self._bus_rules = {
-            bus.number: (_period(bus.max_message_frequency), bus.force_send_changed) for bus in plan.buses
+            bus.number: (clock_period(bus.max_message_frequency), bus.force_send_changed) for bus in plan.buses
         }
         self.want(frozenset())
 
@@ -96,10 +95,6 @@ class Translator:
         """Publish the raw frames of a bus, or stop."""
         (self._passthrough.add if enabled else self._passthrough.discard)(bus)
 
-    def passthrough(self, bus: int) -> bool:
-        """Whether the raw frames of a bus are published."""
-        return bus in self._passthrough
-
     def set_filter_bypass(self, bus: int, bypass: bool) -> None:
         """Let every raw frame of a bus through, or only defined and opened ids."""
         (self._bypass.add if bypass else self._bypass.discard)(bus)
@@ -110,9 +105,10 @@ class Translator:
 
     def watch(self, bus: int, identifier: int, watcher: FrameWatcher) -> None:
         """Call `watcher` with the data bytes of every frame of a standard id, whatever the plan says of it."""
-        self._watchers[frame_key(bus, identifier, False)] = watcher
-        self._programs.clear()
-        self.want(self.formats)
+        key = frame_key(bus, identifier, False)
+        self._watchers[key] = watcher
+        for program in self._programs.values():
+            _watch_in(program, key, watcher)
 
     def lookup(self, name: str) -> SignalState | None:
         """The state of a published name; None where the plan has none."""
@@ -148,7 +144,7 @@ class Translator:
 
     def _raw_due(self, bus: int, identifier: int, flags: int, timestamp: float, data: bytes) -> bool:
         """The rules of raw output: acceptance, then the first sight, the clock or a forced change."""
-        key = bus << 32 | (flags & 1) << 31 | identifier
+        key = bus << 32 | (flags & 1) << 31 | identifier  # frame_key(), without the call
         rule = self._raw_rules.get(key)
         if rule is None:
             if bus not in self._bypass and key not in self._opened:
@@ -203,20 +199,21 @@ class Translator:
         )
         compiled = {id(message): compile_message(message, environment) for message in self.plan.messages}
         functions = {key: compiled[id(message)] for key, message in self._messages.items()}
-        for key, watcher in self._watchers.items():
-            functions[key] = _watched(watcher, functions.get(key))
         by_bus: Functions = {}
         for key, function in functions.items():
             if function is not None:
                 of_bus = by_bus.setdefault(key >> 32, ({}, {}))
                 of_bus[bool(key & _EXTENDED_KEY)][key & EXTENDED_ID_MAX] = function
+        for key, watcher in self._watchers.items():
+            _watch_in(by_bus, key, watcher)
         return by_bus
 
     def _publish(self, name: str, value: Value, event: Value | None) -> None:
         """Write a simple record for a profile's Python function; what no format can say is a fault of its maker."""
         try:
-            text, binary = _simple_text(name, value, event), simple_record(name, value, event)
-        except (ValueError, TypeError) as error:
+            text = json_format.encode(SimpleMessage(name=name, value=value, event=event)).decode("ascii")
+            binary = simple_record(name, value, event)
+        except (ValueError, TypeError, AttributeError) as error:  # AttributeError: it is no number, text or boolean
             self._fault(f"{name}: the value cannot be published: {error}")
             return
         if self._writes_json:
@@ -262,12 +259,7 @@ def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
 
 
 def _raw_rules(messages: dict[int, Message]) -> dict[int, tuple[float, bool]]:
-    return {key: (_period(message.max_frequency), message.force_send_changed) for key, message in messages.items()}
-
-
-def _period(frequency: float) -> float:
-    """Seconds between two ticks; 0 is no limit."""
-    return 1 / frequency - CLOCK_GRACE if frequency > 0 else 0.0
+    return {key: (clock_period(message.max_frequency), message.force_send_changed) for key, message in messages.items()}
 
 
 def _runs_python(message: Message) -> bool:
@@ -275,30 +267,15 @@ def _runs_python(message: Message) -> bool:
     return bool(message.handlers) or any(not isinstance(signal.decoder, BuiltinDecoder) for signal in message.signals)
 
 
-def _watched(watcher: FrameWatcher, function: FrameFunction | None) -> FrameFunction:
+def _watch_in(functions: Functions, key: int, watcher: FrameWatcher) -> None:
+    """Have a watcher called before whatever else a standard id's frames are for."""
+    standard, _ = functions.setdefault(key >> 32, ({}, {}))
+    identifier = key & EXTENDED_ID_MAX
+    function = standard.get(identifier)
+
     def frame(timestamp: float, length: int, data: bytes) -> None:
         watcher(data[:length])
         if function is not None:
             function(timestamp, length, data)
 
-    return frame
-
-
-def _simple_text(name: str, value: Value, event: Value | None) -> str:
-    """A simple message's JSON record.
-
-    Raises:
-        TypeError, ValueError: something that JSON cannot say.
-    """
-    tail = "" if event is None else f',"event":{_value_text(event)}'
-    return f"{json_head(name)}{_value_text(value)}{tail}}}\0"
-
-
-def _value_text(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return number_text(value)
-    if isinstance(value, str):
-        return json.dumps(value)
-    raise TypeError(f"a {type(value).__name__} is neither boolean, number nor text")
+    standard[identifier] = frame

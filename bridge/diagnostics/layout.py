@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from bridge.diagnostics.addressing import is_functional
 from bridge.diagnostics.errors import RequestRefused
+from bridge.limits import PAYLOAD_LIMIT, SINGLE_FRAME_LIMIT
 from bridge.openxc.messages import DiagnosticRequest
 from bridge.openxc.pids import pid_length
 
 RESPONSE_PENDING = 0x78  #: requestCorrectlyReceived-ResponsePending (ISO 14229-1): the answer comes later
-PAYLOAD_LIMIT = 4095  #: bytes of one ISO-TP payload (ISO 15765-2)
-SINGLE_FRAME_LIMIT = 7  #: bytes of one that fits a CAN frame, as a functional request must
 _NEGATIVE = 0x7F
 _POSITIVE_OFFSET = 0x40
 

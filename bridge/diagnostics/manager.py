@@ -46,7 +46,6 @@ from bridge.diagnostics.events import (
 )
 from bridge.diagnostics.layout import (
     RESPONSE_PENDING,
-    SINGLE_FRAME_LIMIT,
     Answer,
     Layout,
     Negative,
@@ -412,6 +411,6 @@ class DiagnosticManager:
 
 def _transfer_allowance(size: int) -> float:
     """How long the sending of a payload of `size` bytes may take before its time-out begins, in seconds."""
-    if size <= SINGLE_FRAME_LIMIT:
+    if size <= limits.SINGLE_FRAME_LIMIT:
         return 0.0
     return limits.FLOW_CONTROL_TIMEOUT + math.ceil(size / _CONSECUTIVE_FRAME_BYTES) * _SEPARATION_TIME

@@ -16,6 +16,7 @@ from functools import partial
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.errors import BusError
 from bridge.frames import FrameBatch, FrameFlags
+from bridge.limits import SINGLE_FRAME_LIMIT
 from bridge.profile.plan import Plan
 from bridge.seldom import SeldomLog
 from bridge.simulator.ecus import FUNCTIONAL_ID, FUNCTIONAL_ID_EXTENDED, Ecu, make_ecus
@@ -25,7 +26,6 @@ from bridge.simulator.vehicle import Vehicle
 _log = logging.getLogger(__name__)
 
 TURN = 0.01  #: s between two looks at what is due; the shortest period of a message
-SINGLE_FRAME_LIMIT = 7  #: bytes, of a payload in a classic CAN frame
 
 _NOT_DATA = FrameFlags.REMOTE | FrameFlags.ERROR | FrameFlags.OWN
 _FUNCTIONAL = {FUNCTIONAL_ID: False, FUNCTIONAL_ID_EXTENDED: True}

@@ -12,7 +12,6 @@ from bridge.errors import BridgeError
 
 NEGATIVE_RESPONSE = 0x7F
 POSITIVE = 0x40  #: added to the service of a request
-PAYLOAD_LIMIT = 4095  #: bytes in one ISO-TP message
 
 P2 = 0.05  #: s, P2server_max: how soon an ECU answers
 P2_EXTENDED = 5.0  #: s, P2*server_max: how soon after responsePending

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bridge.limits import PAYLOAD_LIMIT
 from bridge.simulator.faults import AVAILABILITY_MASK, FaultMemory
 from bridge.simulator.obd import ObdServices
 from bridge.simulator.routines import ROUTINES, RoutineControl
@@ -17,7 +18,6 @@ from bridge.simulator.security import SEED_LENGTH, SecurityAccess
 from bridge.simulator.services import (
     P2,
     P2_EXTENDED,
-    PAYLOAD_LIMIT,
     POSITIVE,
     NegativeResponse,
     Nrc,

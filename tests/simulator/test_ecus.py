@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.limits import PAYLOAD_LIMIT
 from bridge.simulator.ecus import ENGINE, TRANSMISSION, Ecu, make_ecus
-from bridge.simulator.services import PAYLOAD_LIMIT, SILENT_WHEN_FUNCTIONAL, Nrc
+from bridge.simulator.services import SILENT_WHEN_FUNCTIONAL, Nrc
 from bridge.simulator.uds import SERVICES
 from bridge.simulator.vehicle import Vehicle
 
