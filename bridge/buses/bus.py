@@ -76,6 +76,14 @@ class Bus(abc.ABC):
     def send(self, batch: FrameBatch) -> None:
         """Put frames on the bus, in order. Raises BusError when it can't take them."""
 
+    def want_ids(self, ids: frozenset[tuple[int, bool]] | None) -> None:
+        """Only frames of these (arbitration id, extended) are of use now; None: all are.
+
+        A hint that lets an adapter leave the others out, so that they cost nothing. Every id is
+        wanted until this is called. ISO-TP channels hear their ids whatever it says.
+        """
+        return
+
     @abc.abstractmethod
     def open_isotp(
         self,
