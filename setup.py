@@ -43,7 +43,9 @@ extension = Extension(
     optional=MODE == "optional",
 )
 
-setup(
-    ext_modules=[] if MODE == "none" else [extension],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI and MODE != "none" else {},
-)
+# A directory for each mode: no build takes what another one left for up to date.
+options = {"build": {"build_base": f"build/{MODE}"}}
+if STABLE_ABI and MODE != "none":
+    options["bdist_wheel"] = {"py_limited_api": "cp311"}
+
+setup(ext_modules=[] if MODE == "none" else [extension], options=options)
