@@ -788,6 +788,32 @@ static int learn(Program *self, uint64_t key, const BusState *bus, int32_t *numb
     return 0;
 }
 
+/* Write the raw record of a frame; an id that may not be remembered has its heads made each time. */
+static int write_raw(Program *self, Entry *entry, const Frame *head, const uint8_t *data) {
+    if (entry->json_length == 0) {
+        make_heads(entry, head);
+    }
+    if (self->formats & FORMAT_JSON) {
+        if (buffer_reserve(&self->json, RAW_SPACE) < 0) {
+            return -1;
+        }
+        write_raw_json(self, entry, head, data);
+    }
+    if (self->formats & FORMAT_PROTOBUF) {
+        if (buffer_reserve(&self->protobuf, RAW_SPACE) < 0) {
+            return -1;
+        }
+        write_raw_protobuf(self, entry, head, data);
+    }
+    self->records += self->formats != 0;
+    return 0;
+}
+
+static int write_unknown(Program *self, const Frame *head, const uint8_t *data) {
+    Entry entry = {.message = NOBODY};
+    return write_raw(self, &entry, head, data);
+}
+
 /* The raw record of a frame, where acceptance filter and rules let it out. */
 static int run_raw(Program *self, uint64_t key, int32_t number, const Frame *head, const uint8_t *data) {
     const BusState *bus = &self->buses[head->bus];
@@ -802,28 +828,14 @@ static int run_raw(Program *self, uint64_t key, int32_t number, const Frame *hea
     } else if (number == NOBODY && learn(self, key, bus, &number) < 0) {
         return -1;
     }
-    Entry unknown = {.key = key};
-    Entry *entry = number != NOBODY ? &self->entries[number] : &unknown;
-    if (period > 0 && number != NOBODY && !is_raw_due(self, entry, period, force, head, data)) {
+    if (number == NOBODY) {
+        return write_unknown(self, head, data);
+    }
+    Entry *entry = &self->entries[number];
+    if (period > 0 && !is_raw_due(self, entry, period, force, head, data)) {
         return 0;
     }
-    if (self->formats == 0) {
-        return 0;
-    }
-    if (entry->json_length == 0) {
-        make_heads(entry, head);
-    }
-    if (buffer_reserve(&self->json, RAW_SPACE) < 0 || buffer_reserve(&self->protobuf, RAW_SPACE) < 0) {
-        return -1;
-    }
-    if (self->formats & FORMAT_JSON) {
-        write_raw_json(self, entry, head, data);
-    }
-    if (self->formats & FORMAT_PROTOBUF) {
-        write_raw_protobuf(self, entry, head, data);
-    }
-    self->records++;
-    return 0;
+    return write_raw(self, entry, head, data);
 }
 
 /* ---- A batch ---- */
