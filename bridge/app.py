@@ -19,7 +19,16 @@ from bridge import __version__, codec
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
-from bridge.buses.spec import BusSpec, PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
+from bridge.buses.socketcan import SocketCanBus
+from bridge.buses.spec import (
+    BusSpec,
+    PythonCanSpec,
+    ReplaySpec,
+    SimulatedSpec,
+    SocketCanSpec,
+    VirtualSpec,
+    parse_bus_spec,
+)
 from bridge.buses.virtual import Segment, VirtualBus
 from bridge.clients.client import Client
 from bridge.clients.hub import Hub
@@ -394,7 +403,7 @@ def _overridden(bus: PlanBus, settings: BusSettings) -> PlanBus:
 
 
 def make_bus(
-    spec: PythonCanSpec | ReplaySpec | VirtualSpec | SimulatedSpec,
+    spec: BusSpec,
     described: PlanBus,
     ready: Callable[[], Awaitable[None]] | None = None,
     on_record: Callable[[dict[str, Any]], None] | None = None,
@@ -418,6 +427,11 @@ def make_bus(
                 spec.bitrate or described.speed,
                 loopback=described.loopback,
                 **spec.options,
+            )
+        case SocketCanSpec():
+            # Only what the user asks for changes an interface; the profile's speed is no request.
+            return SocketCanBus(
+                number, spec.text, spec.channel, spec.bitrate, spec.data_bitrate, loopback=described.loopback
             )
         case ReplaySpec():
             return ReplayBus(

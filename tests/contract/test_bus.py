@@ -20,14 +20,13 @@ import can
 import pytest
 
 from bridge.buses.bus import Bus, BusState
-from bridge.buses.can_adapter import RECEIVE_BUFFER
 from bridge.buses.frame_bus import FrameBus
 from bridge.buses.isotp import IsotpTimeouts
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.virtual import Segment, VirtualBus
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
-from bridge.limits import BATCH_FRAMES_LIMIT
+from bridge.limits import BATCH_FRAMES_LIMIT, RECEIVE_BUFFER
 
 PATIENCE = 20.0  #: seconds until a test gives up waiting; no test waits so long when all is well
 
