@@ -15,7 +15,9 @@ from setuptools import Extension, setup
 
 MODE = os.environ.get("OPENXC_BRIDGE_EXTENSION", "optional")
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict-prototypes"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"]
+SANITIZERS = "-fsanitize=address,undefined,float-cast-overflow"
+# Python's own flags may define signed overflow (-fwrapv), and hide it with that.
+SANITIZE = [SANITIZERS, "-fno-sanitize-recover=all", "-fno-wrapv", "-fno-omit-frame-pointer", "-O1", "-g"]
 
 # One wheel per platform serves every Python from 3.11 on; a build without the GIL has no stable ABI.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -39,7 +41,7 @@ extension = Extension(
         *(STRICT if MODE in ("required", "sanitize") else []),
         *(SANITIZE if MODE == "sanitize" else []),
     ],
-    extra_link_args=["-fsanitize=address,undefined"] if MODE == "sanitize" else [],
+    extra_link_args=[SANITIZERS] if MODE == "sanitize" else [],
     optional=MODE == "optional",
 )
 
