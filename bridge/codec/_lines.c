@@ -4,6 +4,8 @@
  */
 #include "_codec.h"
 
+#define OUTPUT_LINE_LIMIT 192 /* what is written for one frame, without the name of an interface */
+
 static const uint8_t FD_LENGTHS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64};
 
 /* A part of the input: a line, a word, or what is still to be read. */
@@ -55,30 +57,6 @@ static int read_data(Text digits, uint8_t *data, size_t limit)
     return (int)length;
 }
 
-/* The lowest so many hexadecimal digits of a number; the end of what was written. */
-static char *write_hex_number(char *at, uint32_t value, size_t count)
-{
-    for (size_t i = count; i > 0; i--) {
-        *at++ = HEX_UPPER[value >> 4 * (i - 1) & 15];
-    }
-    return at;
-}
-
-/* An integer with at least so many decimal digits, 20 at most; the end of what was written. */
-static char *write_decimal(char *at, uint64_t value, size_t least)
-{
-    char digits[20];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0 || count < least);
-    while (count > 0) {
-        *at++ = digits[--count];
-    }
-    return at;
-}
-
 static int append_record(Buffer *records, const Frame *frame)
 {
     if (buffer_reserve(records, FRAME_SIZE) < 0) {
@@ -97,34 +75,38 @@ static int append(PyObject *list, PyObject *item)
     return result;
 }
 
-typedef char *(*LineWriter)(char *at, const Frame *frame, Text name);
+typedef char *(*LineWriter)(char *at, const Frame *frame, const Py_buffer *name);
 
-/* A line for each record, of at most `limit` bytes. The writer gives NULL for a frame that no line can say. */
-static PyObject *write_lines(const Py_buffer *records, size_t limit, Text name, LineWriter write_line)
+/* A line for each record. The writer gives NULL for a frame that no line can say. */
+static PyObject *write_lines(PyObject *arguments, PyObject *keywords, const char *format, char **names,
+                             LineWriter write_line)
 {
+    Py_buffer records, name = {0};
     Buffer lines = {NULL, 0, 0};
-    PyObject *result = NULL;
-    if (records->len % FRAME_SIZE != 0) {
-        return PyErr_Format(PyExc_ValueError, "frame records are a multiple of %d bytes, not %zd", FRAME_SIZE,
-                            records->len);
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &records, &name)) {
+        return NULL;
     }
-    for (Py_ssize_t offset = 0; offset < records->len; offset += FRAME_SIZE) {
+    if (records.len % FRAME_SIZE != 0) {
+        PyErr_Format(PyExc_ValueError, "frame records are a multiple of %d bytes, not %zd", FRAME_SIZE, records.len);
+    }
+    for (Py_ssize_t offset = 0; offset < records.len && PyErr_Occurred() == NULL; offset += FRAME_SIZE) {
         Frame frame;
-        memcpy(&frame, (const char *)records->buf + offset, FRAME_SIZE);
-        if (buffer_reserve(&lines, limit) < 0) {
-            goto done;
+        memcpy(&frame, (const char *)records.buf + offset, FRAME_SIZE);
+        if (buffer_reserve(&lines, OUTPUT_LINE_LIMIT + (size_t)name.len) < 0) {
+            break;
         }
-        char *end = write_line(lines.start + lines.used, &frame, name);
-        if (end == NULL) {
+        char *end = write_line(lines.start + lines.used, &frame, &name);
+        if (end != NULL) {
+            lines.used = (size_t)(end - lines.start);
+        } else {
             PyErr_Format(PyExc_ValueError, "no line says a frame with the id 0x%x, flags 0x%x and %d bytes", frame.id,
                          frame.flags, frame.length);
-            goto done;
         }
-        lines.used = (size_t)(end - lines.start);
     }
-    result = buffer_bytes(&lines);
-done:
+    PyObject *result = PyErr_Occurred() == NULL ? buffer_bytes(&lines) : NULL;
     buffer_free(&lines);
+    PyBuffer_Release(&name);
+    PyBuffer_Release(&records);
     return result;
 }
 
@@ -276,7 +258,7 @@ static PyObject *parse_slcan(PyObject *Py_UNUSED(module), PyObject *arguments, P
     return result;
 }
 
-static char *write_slcan_line(char *at, const Frame *frame, Text Py_UNUSED(name))
+static char *write_slcan_line(char *at, const Frame *frame, const Py_buffer *Py_UNUSED(name))
 {
     const uint8_t *dlc = memchr(FD_LENGTHS, frame->length, sizeof FD_LENGTHS);
     bool extended = frame->flags & FLAG_EXTENDED, remote = frame->flags & FLAG_REMOTE;
@@ -284,9 +266,8 @@ static char *write_slcan_line(char *at, const Frame *frame, Text Py_UNUSED(name)
         return NULL;
     }
     int place = remote ? 2 : !(frame->flags & FLAG_FD) ? 0 : frame->flags & FLAG_BITRATE_SWITCH ? 6 : 4;
-    *at++ = SLCAN_LETTERS[place + extended];
-    at = write_hex_number(at, frame->id, extended ? 8 : 3);
-    *at++ = HEX_UPPER[dlc - FD_LENGTHS];
+    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, "%c%0*X%X", SLCAN_LETTERS[place + extended], extended ? 8 : 3,
+                        frame->id, (unsigned)(dlc - FD_LENGTHS));
     at = write_hex(at, frame->data, remote ? 0 : frame->length, HEX_UPPER);
     *at++ = '\r';
     return at;
@@ -295,18 +276,11 @@ static char *write_slcan_line(char *at, const Frame *frame, Text Py_UNUSED(name)
 static PyObject *slcan_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"records", NULL};
-    Py_buffer records;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*", names, &records)) {
-        return NULL;
-    }
-    PyObject *result = write_lines(&records, SLCAN_LINE_LIMIT, (Text){NULL, NULL}, write_slcan_line);
-    PyBuffer_Release(&records);
-    return result;
+    return write_lines(arguments, keywords, "y*", names, write_slcan_line);
 }
 
 /* Lines of logs */
 
-#define CANDUMP_LINE_LIMIT 192 /* without the name of the interface */
 #define ERROR_BIT 0x20000000u
 #define TIMESTAMP_LIMIT 1099511627776.0 /* 2**40 seconds */
 #define SECONDS_DIGITS 12
@@ -464,7 +438,12 @@ static PyObject *parse_candump(PyObject *Py_UNUSED(module), PyObject *arguments,
     static char *names[] = {"text", "bus", "channel", NULL};
     Py_buffer text, channel = {0};
     uint8_t bus;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*b|z*", names, &text, &bus, &channel)) {
+    PyObject *name = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*b|O", names, &text, &bus, &name)) {
+        return NULL;
+    }
+    if (name != Py_None && PyObject_GetBuffer(name, &channel, PyBUF_SIMPLE) < 0) {
+        PyBuffer_Release(&text);
         return NULL;
     }
     Buffer records = {NULL, 0, 0};
@@ -478,24 +457,19 @@ static PyObject *parse_candump(PyObject *Py_UNUSED(module), PyObject *arguments,
     return result;
 }
 
-static char *write_candump_line(char *at, const Frame *frame, Text interface)
+static char *write_candump_line(char *at, const Frame *frame, const Py_buffer *interface)
 {
     bool error = frame->flags & FLAG_ERROR;
     if (!is_frame(frame) || !(frame->timestamp >= 0.0 && frame->timestamp < TIMESTAMP_LIMIT)) {
         return NULL;
     }
-    uint64_t microseconds = (uint64_t)(frame->timestamp * 1e6 + 0.5);
-    *at++ = '(';
-    at = write_decimal(at, microseconds / 1000000, 10);
-    *at++ = '.';
-    at = write_decimal(at, microseconds % 1000000, MICROSECONDS_DIGITS);
-    *at++ = ')';
-    *at++ = ' ';
-    memcpy(at, interface.at, text_size(interface));
-    at += text_size(interface);
-    *at++ = ' ';
-    at = write_hex_number(at, frame->id | (error ? ERROR_BIT : 0), error || frame->flags & FLAG_EXTENDED ? 8 : 3);
-    *at++ = '#';
+    uint64_t time = (uint64_t)(frame->timestamp * 1e6 + 0.5);
+    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, "(%010llu.%06llu) ", (unsigned long long)(time / 1000000),
+                        (unsigned long long)(time % 1000000));
+    memcpy(at, interface->buf, (size_t)interface->len);
+    at += interface->len;
+    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, " %0*X#", error || frame->flags & FLAG_EXTENDED ? 8 : 3,
+                        frame->id | (error ? ERROR_BIT : 0));
     if (frame->flags & FLAG_FD) {
         *at++ = '#';
         *at++ = HEX_UPPER[(frame->flags & FLAG_BITRATE_SWITCH ? 1 : 0) |
@@ -505,7 +479,8 @@ static char *write_candump_line(char *at, const Frame *frame, Text interface)
         at = write_hex(at, frame->data, frame->length, HEX_UPPER);
     } else {
         *at++ = 'R';
-        at = frame->length > 0 ? write_decimal(at, frame->length, 1) : at;
+        *at = HEX_UPPER[frame->length];
+        at += frame->length > 0;
     }
     *at++ = '\n';
     return at;
@@ -514,15 +489,7 @@ static char *write_candump_line(char *at, const Frame *frame, Text interface)
 static PyObject *candump_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"records", "interface", NULL};
-    Py_buffer records, interface;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*y*", names, &records, &interface)) {
-        return NULL;
-    }
-    size_t limit = CANDUMP_LINE_LIMIT + (size_t)interface.len;
-    PyObject *result = write_lines(&records, limit, text_of(&interface), write_candump_line);
-    PyBuffer_Release(&interface);
-    PyBuffer_Release(&records);
-    return result;
+    return write_lines(arguments, keywords, "y*y*", names, write_candump_line);
 }
 
 /* Writes of raw CAN frames */

@@ -5,13 +5,14 @@
     (1436509052.249713) vcan0 123##1112233        CAN FD frame; the digit after ## holds BRS (1), ESI (2)
     (1436509052.249713) vcan0 20000080#0000...    error frame as SocketCAN reports it
 
-python-can reads this too, at half the speed and with all but one class of error frames taken for
-data frames of a vehicle.
+python-can reads this too, but more slowly, and it takes all but one class of error frames for data
+frames of a vehicle.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from typing import Final
 
 from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
@@ -98,7 +99,7 @@ def parse_line(line: bytes, bus: int, channel: bytes | None = None) -> bytes | N
     seconds = int(time[1] + (time[2] or b"").ljust(6, b"0")) / 1e6
     if asked is not None:
         return RECORD.pack(seconds, identifier, bus, flags | _REMOTE, int(asked or 0), b"")
-    payload = bytes.fromhex(data.replace(b".", b"").decode())
+    payload = unhexlify(data.replace(b".", b""))
     if len(payload) > (8 if fd_flags is None else 64):
         raise ValueError(f"{len(payload)} data bytes do not fit the frame")
     if fd_flags is not None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import re
+from binascii import unhexlify
 from typing import Final
 
 from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
@@ -134,7 +135,7 @@ def _record(line: bytes, bus: int, now: float, epoch: float | None) -> bytes | N
         now = _stamped(int(digits[size:], 16), now, epoch)
     elif len(digits) != size:
         return None
-    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, bytes.fromhex(digits[:size].decode()))
+    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, unhexlify(digits[:size]))
 
 
 def _stamped(milliseconds: int, now: float, epoch: float | None) -> float:
