@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from bridge.codec.can_writes import CanWrite
+
 # Translating: bridge/codec/compiled.py packs the tables, bridge/codec/reference.py says what comes out.
 
 class Program:
@@ -26,6 +28,19 @@ class Program:
     def watch(self, key: int, function: int, /) -> None: ...
     def state(self, slot: int, /) -> tuple[int | float, bool]: ...
     def set_state(self, slot: int, value: int | float, received: bool, /) -> None: ...
+
+# _lines.c: bridge/codec/slcan.py
+def parse_slcan(
+    data: bytes | bytearray, bus: int, now: float, epoch: float | None = None
+) -> tuple[bytes, list[bytes], int, int]: ...
+def slcan_lines(records: bytes) -> bytes: ...
+
+# bridge/codec/candump.py
+def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None) -> tuple[bytes, int]: ...
+def candump_lines(records: bytes, interface: bytes) -> bytes: ...
+
+# bridge/codec/can_writes.py
+def can_writes(data: bytes | bytearray, position: int) -> tuple[list[CanWrite], int]: ...
 
 # _socketcan.c; where there is none, bridge/buses/can_socket.py
 

@@ -2,15 +2,19 @@
 
 import ast
 import importlib
+import inspect
 import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-import bridge
 from bridge import codec
+from bridge.buses import can_socket
+from bridge.codec import can_writes, candump, slcan
 
+STUB = ast.parse(Path(codec.__file__).with_name("_codec.pyi").read_text())
+TWINS = (slcan, candump, can_writes, can_socket)
 MODE = os.environ.get("OPENXC_BRIDGE_EXTENSION", "optional")
 
 
@@ -35,26 +39,33 @@ def test_the_sanitized_build_is_tested_where_it_is_meant_and_nowhere_else(extens
     assert sanitized == (MODE == "sanitize")
 
 
-def test_the_stub_says_what_the_extension_has(extension):
-    """Each function and method, and its parameters as its docstring begins with them."""
-    stub = ast.parse((Path(bridge.__file__).parent / "codec" / "_codec.pyi").read_text())
-    assert _signatures_of(stub) == _signatures_in(extension)
+def test_the_stub_names_what_the_extension_has(extension):
+    assert _stub_names(STUB) == _names(extension)
 
 
-def _signatures_of(stub: ast.Module | ast.ClassDef) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for node in stub.body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = _signatures_of(node)
-        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
-            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args) if argument.arg != "self"]
-            found[node.name] = f"{node.name}({', '.join(names)})"
-    return found
+@pytest.mark.parametrize("function", [node for node in STUB.body if isinstance(node, ast.FunctionDef)], ids=lambda node: node.name)
+def test_each_function_has_a_python_twin_of_the_same_signature(function):
+    (twin,) = [vars(module)[function.name] for module in TWINS if function.name in vars(module)]
+    written = ast.parse(inspect.getsource(twin)).body[0]
+    assert _signature(written) == _signature(function)
 
 
-def _signatures_in(owner: object) -> dict[str, object]:
-    public = {name: value for name, value in vars(owner).items() if not name.startswith("__")}
+def _stub_names(owner: ast.Module | ast.ClassDef) -> dict[str, object]:
     return {
-        name: _signatures_in(value) if isinstance(value, type) else value.__doc__[: value.__doc__.index(")") + 1]
-        for name, value in public.items()
+        node.name: _stub_names(node) if isinstance(node, ast.ClassDef) else None
+        for node in owner.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("__")
     }
+
+
+def _names(owner: object) -> dict[str, object]:
+    return {
+        name: _names(value) if isinstance(value, type) else None
+        for name, value in vars(owner).items()
+        if not name.startswith("__")
+    }
+
+
+def _signature(function: ast.FunctionDef) -> tuple[str, str]:
+    """Parameters and result as they are written; a function in C may want its arguments without names."""
+    return ast.unparse(function.args).replace(", /", ""), ast.unparse(function.returns)
