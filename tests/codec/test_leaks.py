@@ -152,14 +152,65 @@ def send() -> None:
         _codec.send_frames(-1, frames().buffer)
 
 
-USES = {"Program": (translate, misuse_program), "receive_frames": (receive,), "send_frames": (send,)}
+def slcan() -> None:
+    stamped = f"T12ABCDEF2AA55{os.urandom(1).hex()}00\r".encode()
+    lines = b"t1232AA55\r" + stamped + b"r1232\rd1239" + b"5" * 24 + b"\r\aV1013\r\rnonsense\xff\rt123"
+    for epoch in (None, 1e9):
+        records, answers, _, invalid = _codec.parse_slcan(bytearray(lines), 1, 1e9, epoch)
+        assert (len(records), len(answers), invalid) == (4 * 80, 3, 1)
+    assert _codec.slcan_lines(records).count(b"\r") == 4
+    for wrong in ((lines, 256, 0.0, None), (lines, 1, 0.0, "epoch"), (lines, 1, 0.0, float("nan")), ("text", 1, 0.0)):
+        with pytest.raises((ValueError, TypeError, OverflowError)):
+            _codec.parse_slcan(*wrong)
+    refuse_records(_codec.slcan_lines)
+
+
+def candump() -> None:
+    lines = b"(1436509052.249713) vcan0 044#2A366C2BBA\n(1.5) vcan1 123##1112233\n(1.5) vcan1 20000080#R\nnonsense\n"
+    for channel, found in ((None, 3), (b"vcan1", 2)):
+        records, invalid = _codec.parse_candump(lines + os.urandom(40).replace(b"\n", b""), 1, channel)
+        assert (len(records), invalid) == (found * 80, 2)
+    assert _codec.candump_lines(records, b"vcan0").count(b"\n") == 2
+    for wrong in ((lines, 256), (lines, 1, "vcan0"), ("text", 1)):
+        with pytest.raises((ValueError, TypeError, OverflowError)):
+            _codec.parse_candump(*wrong)
+    refuse_records(lambda records: _codec.candump_lines(records, b"vcan0"))
+
+
+def refuse_records(write) -> None:
+    for wrong in (bytes(79), frame_record(id=0x800), frame_record(length=65), "text"):
+        with pytest.raises((ValueError, TypeError)):
+            write(wrong)
+
+
+def can_writes() -> None:
+    data = b'{"bus":1,"id":2015,"data":"0x%b","frame_format":"standard"}\0' % os.urandom(8).hex().encode()
+    writes, position = _codec.can_writes(data * 3 + b'{"id":1,"data":"', 0)
+    assert (len(writes), position) == (3, 3 * len(data))
+    for wrong in ((data, -1), (data, len(data) + 1), (data, None), ("text", 0)):
+        with pytest.raises((ValueError, TypeError)):
+            _codec.can_writes(*wrong)
+
+
+USES = {
+    "Program": (translate, misuse_program),
+    "parse_slcan": (slcan,),
+    "slcan_lines": (slcan,),
+    "parse_candump": (candump,),
+    "candump_lines": (candump,),
+    "can_writes": (can_writes,),
+    "receive_frames": (receive,),
+    "send_frames": (send,),
+}
 
 
 def test_everything_in_the_extension_is_used_here():
     assert set(USES) == {name for name in vars(_codec) if not name.startswith("__")}
 
 
-@pytest.mark.parametrize("use", [use for uses in USES.values() for use in uses], ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    "use", dict.fromkeys(use for uses in USES.values() for use in uses), ids=lambda use: use.__name__
+)
 def test_nothing_is_left_behind(use):
     for _ in range(20):
         use()
