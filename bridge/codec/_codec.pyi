@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bridge.codec.can_writes import CanWrite
+from bridge.codec.raw_writes import CanWrite
 
 # Translating: bridge/codec/compiled.py packs the tables, bridge/codec/reference.py says what comes out.
 
@@ -39,7 +39,7 @@ def slcan_lines(records: bytes) -> bytes: ...
 def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None) -> tuple[bytes, int]: ...
 def candump_lines(records: bytes, interface: bytes) -> bytes: ...
 
-# bridge/codec/can_writes.py
+# bridge/codec/raw_writes.py
 def can_writes(data: bytes | bytearray, position: int) -> tuple[list[CanWrite], int]: ...
 
 # _socketcan.c; where there is none, bridge/buses/can_socket.py

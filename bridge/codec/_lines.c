@@ -1,6 +1,6 @@
 /* Text of adapters, logs and apps as frame records, and back.
  *
- * The twin of slcan.py, candump.py and can_writes.py, which say what each line means.
+ * The twin of slcan.py, candump.py and raw_writes.py, which say what each line means.
  */
 #include "_codec.h"
 

@@ -12,7 +12,7 @@ import pytest
 from bridge import codec
 
 STUB = ast.parse(Path(codec.__file__).with_name("_codec.pyi").read_text())
-TWINS = ("bridge.codec.slcan", "bridge.codec.candump", "bridge.codec.can_writes", "bridge.buses.can_socket")
+TWINS = ("bridge.codec.slcan", "bridge.codec.candump", "bridge.codec.raw_writes", "bridge.buses.can_socket")
 MODE = os.environ.get("OPENXC_BRIDGE_EXTENSION", "optional")
 
 
