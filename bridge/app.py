@@ -59,6 +59,7 @@ DEFAULT_LISTENERS = (
     ListenerSettings(url="pty:/tmp/openxc-vi"),
 )
 
+_ERROR_STATES = (BusState.ERROR_PASSIVE, BusState.BUS_OFF)
 _ENCODERS = {PayloadFormat.JSON: json_format.encode, PayloadFormat.PROTOBUF: protobuf_format.encode}
 
 
@@ -105,6 +106,8 @@ class Bridge:
         self._profile_faults = SeldomLog(_log)
         self._refusals = SeldomLog(_log)
         self._send_failures = SeldomLog(_log)
+        self._bus_states: dict[int, BusState] = {}  # as they were last reported
+        self._unrest: dict[BusState, SeldomLog] = {state: SeldomLog(_log) for state in BusState}
         self._told_ids = -1  # the translator's wanted_changes when the buses were last told
 
     def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
@@ -201,8 +204,14 @@ class Bridge:
 
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         """A vehicle connection came, went or fell ill."""
-        level = logging.INFO if state is BusState.UP else logging.WARNING
-        _log.log(level, "bus %d (%s) is %s: %s", bus.number, bus.name, state.value, reason)
+        before, self._bus_states[bus.number] = self._bus_states.get(bus.number), state
+        values = (bus.number, bus.name, state.value, reason)
+        if state in _ERROR_STATES or before in _ERROR_STATES:
+            # A controller on a bad wire goes to and fro, as often as it sees a frame.
+            self._unrest[state].warning("bus %d (%s) is %s: %s", *values)
+        else:
+            level = logging.INFO if state is BusState.UP else logging.WARNING
+            _log.log(level, "bus %d (%s) is %s: %s", *values)
 
     def _replayed(self, fields: dict[str, Any]) -> None:
         """A record of a trace that is no frame: published as it was recorded, without its time.

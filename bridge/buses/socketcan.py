@@ -63,9 +63,10 @@ class SocketCanBus(FrameBus):
         self._bitrate = bitrate
         self._data_bitrate = data_bitrate
         self._socket: socket.socket | None = None
-        self._link: CanLink | None = None  # as it was when the socket was opened
+        self._link: CanLink | None = None  # the interface of the present socket, or of the last one
         self._news: socket.socket | None = None
         self._second_look: asyncio.TimerHandle | None = None
+        self._setting_up: asyncio.Task[None] | None = None
         self._drop_counter = 0  # the present socket's, as it was last told
         self._outgoing = _Outgoing()
         self._retry: asyncio.TimerHandle | None = None
@@ -102,6 +103,10 @@ class SocketCanBus(FrameBus):
             except TimeoutError:
                 _log.debug("%s: closing with frames that the interface does not take", self.name)
         self._stop_watching()
+        if self._setting_up is not None:
+            self._setting_up.cancel()
+            await asyncio.wait([self._setting_up])
+            self._setting_up = None
         self._disconnect()
         self._give_up(self._outgoing.clear(), "the bus was closed before they were sent")
         self._detach()
@@ -189,18 +194,32 @@ class SocketCanBus(FrameBus):
         if self._news is None:
             return
         try:
-            if self._socket is None:
-                self._connect()
-                self._change_state(BusState.UP, f"{self._channel} is back")
-                return
             link = find_link(self._channel)
+            if self._socket is None:
+                self._return(link)
+            elif not link.up:
+                self._lose(explain_down(self._channel))
+            elif link != self._link:
+                self._lose(f"socketcan: {self._channel} is another interface now")
         except BusError as error:
             self._lose(str(error))
-            return
-        if not link.up:
-            self._lose(explain_down(self._channel))
-        elif link != self._link:
-            self._lose(f"socketcan: {self._channel} is another interface now")
+
+    def _return(self, link: CanLink) -> None:
+        """The interface is there again; it may have to be brought up first."""
+        if link.up:
+            self._connect()
+            self._change_state(BusState.UP, f"{self._channel} is back")
+        elif self._bitrate is not None and self._link is not None and link.index != self._link.index:
+            # An adapter that was plugged in again has lost the bitrate that the user asked for. One
+            # that somebody took down stays down.
+            self._link = link
+            self._setting_up = asyncio.get_running_loop().create_task(self._set_up(self._bitrate))
+
+    async def _set_up(self, bitrate: int) -> None:
+        try:
+            await set_bitrate(self._channel, bitrate, self._data_bitrate)
+        except BusError as error:
+            _log.warning("%s", error)
 
     def _lose(self, reason: str) -> None:
         """The interface is not there, or not up; without a socket already it is just not back yet."""
