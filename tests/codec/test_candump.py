@@ -221,8 +221,8 @@ class TestPython:
             (Frame(0x80, bytes(8), flags=ERROR), "(0000000000.000000) vcan0 20000080#0000000000000000"),
             (Frame(0x12, b"\1", bus=7, flags=FrameFlags.OWN), "(0000000000.000000) vcan0 012#01"),
             (
-                Frame(0x1FFFFFFF, b"\xff" * 64, extended=True, fd=True, timestamp=2.0**40 - 0.5, flags=BRS),
-                "(1099511627775.500000) vcan0 1FFFFFFF##1" + "FF" * 64,
+                Frame(0x1FFFFFFF, b"\xff" * 64, extended=True, fd=True, timestamp=2.0**40 - 2.0, flags=BRS),
+                "(1099511627774.000000) vcan0 1FFFFFFF##1" + "FF" * 64,
             ),
         ],
     )
