@@ -3,6 +3,7 @@
     simulated                                     the simulated vehicle
     virtual                                       an in-process bus with nobody on it
     replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
+    slcan:PORT[@BITRATE][?listen_only][&btr=XXYY][&dbitrate=RATE][&baudrate=115200]
     INTERFACE[:CHANNEL][@BITRATE][?OPTION=VALUE[&OPTION=VALUE]...]
 
 The last is any interface of python-can; what is not written is taken from python-can's own
@@ -77,7 +78,20 @@ class PythonCanSpec:
     options: Mapping[str, OptionValue] = field(default_factory=lambda: MappingProxyType({}))
 
 
-BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | PythonCanSpec
+@dataclass(frozen=True, slots=True)
+class SlcanSpec:
+    """An slcan adapter on a serial port."""
+
+    text: str
+    device: str
+    bitrate: int | None = None  #: bit/s
+    btr: str | None = None  #: bit timing registers in hex, instead of a bit rate
+    data_bitrate: int | None = None  #: bit/s, CAN FD
+    listen_only: bool = False
+    baudrate: int | None = None  #: of the serial line, bit/s
+
+
+BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SlcanSpec | PythonCanSpec
 
 
 def parse_bus_spec(text: str) -> BusSpec:
@@ -98,6 +112,8 @@ def parse_bus_spec(text: str) -> BusSpec:
     options = _options(text, query)
     if kind == "replay":
         return _replay(text, rest, options)
+    if kind == "slcan" and "://" not in rest:  # python-can reaches adapters behind pyserial's URLs
+        return _slcan(text, rest, options)
     return _python_can(text, body, options)
 
 
@@ -154,6 +170,41 @@ def _switch(text: str, name: str, options: dict[str, str | None]) -> bool:
     if value == "false":
         return False
     raise _wrong(text, f"{name} is given or not, it has no value {value!r}")
+
+
+def _slcan(text: str, address: str, options: dict[str, str | None]) -> SlcanSpec:
+    port, at, rate = address.rpartition("@")
+    if not at:
+        port = address
+    if not port:
+        raise _wrong(text, "slcan needs a serial port, such as slcan:/dev/ttyACM0@500000")
+    if unknown := sorted(options.keys() - {"btr", "dbitrate", "listen_only", "baudrate"}):
+        raise _wrong(text, f"slcan has no option {unknown[0]}, only btr, dbitrate, listen_only and baudrate")
+    if at and "btr" in options:
+        raise _wrong(text, "btr stands for a bit rate, there cannot be both")
+    if "btr" in options and not options["btr"]:
+        raise _wrong(text, "btr needs hex digits, such as btr=001C")
+    # As python-can writes it: the serial speed is part of the channel.
+    device, old, baudrate = unquote(port).rpartition("@")
+    if old and baudrate.isdecimal():
+        options.setdefault("baudrate", baudrate)
+    else:
+        device = unquote(port)
+    return SlcanSpec(
+        text=text.strip(),
+        device=device,
+        bitrate=_rate(text, "a bit rate", rate) if at else None,
+        btr=options.get("btr"),
+        data_bitrate=_rate(text, "dbitrate", options["dbitrate"]) if "dbitrate" in options else None,
+        listen_only=_switch(text, "listen_only", options),
+        baudrate=_rate(text, "baudrate", options["baudrate"]) if "baudrate" in options else None,
+    )
+
+
+def _rate(text: str, what: str, value: str | None) -> int:
+    if not (value and value.isascii() and value.isdecimal() and len(value) < 10 and int(value)):
+        raise _wrong(text, f"{what} is a number of bits a second, not {value!r}")
+    return int(value)
 
 
 def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonCanSpec:
