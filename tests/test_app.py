@@ -9,6 +9,7 @@ from bridge import config
 from bridge.app import DEFAULT_LISTENERS, DEMO, Bridge, make_bus, make_plan
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
+from bridge.buses.slcan import SlcanBus
 from bridge.buses.spec import PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
 from bridge.buses.virtual import VirtualBus
 from bridge.config import load
@@ -172,6 +173,19 @@ async def test_a_bus_of_each_kind():
     real = make_bus(parse_bus_spec("socketcan:can0"), described)
     assert isinstance(real, PythonCanBus)
     assert real.number == 2
+    serial = make_bus(parse_bus_spec("slcan:/dev/ttyACM0"), described)
+    assert isinstance(serial, SlcanBus)
+    assert (serial.number, serial.loopback) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wrong"),
+    [("slcan:/dev/ttyACM0", "125001"), ("slcan:/dev/ttyACM0@33333", "33333"), ("slcan:/dev/ttyACM0?btr=0", "btr=0")],
+)
+async def test_a_bit_rate_that_slcan_does_not_have_is_said_before_anything_is_opened(spec, wrong):
+    with pytest.raises(ConfigurationError, match=wrong) as caught:
+        make_bus(parse_bus_spec(spec), PlanBus(1, "hs", speed=125001))
+    assert str(caught.value).startswith(f"bus {spec!r}: ")
 
 
 # Listeners

@@ -33,6 +33,7 @@ DATA_BITRATES = {2_000_000: b"Y2", 5_000_000: b"Y5"}
 
 _BTR = re.compile(r"[0-9a-fA-F]{4}|[0-9a-fA-F]{6}")
 _TIMESTAMPS = slice(0, None, RECORD_SIZE // 8)
+_STAMP = 0.001  # seconds, the resolution of stamps
 
 
 class StatusFlags(enum.IntFlag):
@@ -105,10 +106,13 @@ class AdapterClock:
        an adapter's that is fast.
     3. After each SLCAN_CLOCK_WINDOW the epoch is moved on by the smallest delay (arrival less time,
        of the latest frame of a chunk) in it. So is an adapter's clock followed that is slow, or was
-       restarted. Where frames are rare this is the delay of few, and no time is worse than the arrival.
+       restarted, two windows later at most. Where frames are rare this is the delay of few, and no
+       time is ever worse than the arrival.
+    4. Stamps that are all over the minute, so that no epoch obeys rule 2, make no sense. The frames
+       of that chunk have the time of arrival, and the next chunk is the first again.
 
     Times are as far apart as the stamps are, but where a rule moves the epoch, which may make them
-    step back. A frame on its way for more than 30 s gets a time that is a minute off.
+    step back. A frame on its way for more than half a minute gets a time that is a minute off.
 
     Args:
         stamps: whether the adapter stamps its frames; if not, the time of all is their arrival.
@@ -137,12 +141,19 @@ class AdapterClock:
         if delay < 0:
             self._epoch += delay
             self._begin_window(now)
-            return parse_slcan(data, bus, now, self._epoch)
+            return self._read_again(data, bus, now, self._epoch)
         self._least_delay = min(self._least_delay, delay)
         if now - self._window_began >= SLCAN_CLOCK_WINDOW:
             self._epoch += self._least_delay
             self._begin_window(now)
         return parsed
+
+    def _read_again(self, data: bytes, bus: int, now: float, epoch: float) -> tuple[bytes, list[bytes], int, int]:
+        parsed = parse_slcan(data, bus, now, epoch)
+        if max(_times(parsed[0])) < now + _STAMP:
+            return parsed
+        self._epoch = None
+        return parse_slcan(data, bus, now)
 
     def _begin_window(self, now: float) -> None:
         self._window_began = now

@@ -188,8 +188,9 @@ class Opening:
             del self._input[: -LINE_LIMIT - 1]
             return None
         line = bytes(self._input[: end.start()]).strip(b"\n")
+        is_bel = self._input[end.start()] == ord("\a")
         del self._input[: end.end()]
-        if end[0] == b"\a":
+        if is_bel:
             return _Reply(_Kind.NOISE if line else _Kind.REFUSED)
         return _reply(line)
 

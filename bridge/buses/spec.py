@@ -193,7 +193,7 @@ def _slcan(text: str, address: str, options: dict[str, str | None]) -> SlcanSpec
     return SlcanSpec(
         text=text.strip(),
         device=device,
-        bitrate=_rate(text, "a bit rate", rate) if at else None,
+        bitrate=_rate(text, "bitrate", rate) if at else None,
         btr=options.get("btr"),
         data_bitrate=_rate(text, "dbitrate", options["dbitrate"]) if "dbitrate" in options else None,
         listen_only=_switch(text, "listen_only", options),
@@ -203,7 +203,7 @@ def _slcan(text: str, address: str, options: dict[str, str | None]) -> SlcanSpec
 
 def _rate(text: str, what: str, value: str | None) -> int:
     if not (value and value.isascii() and value.isdecimal() and len(value) < 10 and int(value)):
-        raise _wrong(text, f"{what} is a number of bits a second, not {value!r}")
+        raise _wrong(text, f"{value!r} is no {what}, which is a number of bits a second such as 500000")
     return int(value)
 
 

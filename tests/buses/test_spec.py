@@ -9,6 +9,7 @@ from bridge.buses.spec import (
     PythonCanSpec,
     ReplaySpec,
     SimulatedSpec,
+    SlcanSpec,
     VirtualSpec,
     parse_bus_spec,
 )
@@ -45,11 +46,27 @@ IPV6 = "ff15:7079:7468:6f6e:6465:6d6f:6d63:6173"
         ("virtual:shared", python_can("virtual:shared", "virtual", "shared")),
         (
             "slcan:/dev/ttyACM0@500000",
-            python_can("slcan:/dev/ttyACM0@500000", "slcan", "/dev/ttyACM0", 500000),
+            SlcanSpec("slcan:/dev/ttyACM0@500000", "/dev/ttyACM0", 500000),
         ),
         (
             "slcan:/dev/x%40115200@500000",
-            python_can("slcan:/dev/x%40115200@500000", "slcan", "/dev/x@115200", 500000),
+            SlcanSpec("slcan:/dev/x%40115200@500000", "/dev/x", 500000, baudrate=115200),
+        ),
+        ("slcan:/dev/x%40y", SlcanSpec("slcan:/dev/x%40y", "/dev/x@y")),
+        ("slcan:/dev/x", SlcanSpec("slcan:/dev/x", "/dev/x")),
+        (
+            "slcan:/dev/x?btr=001C&listen_only&baudrate=2000000",
+            SlcanSpec(
+                "slcan:/dev/x?btr=001C&listen_only&baudrate=2000000",
+                "/dev/x",
+                btr="001C",
+                listen_only=True,
+                baudrate=2000000,
+            ),
+        ),
+        (
+            "slcan:/dev/x@500000?dbitrate=2000000&listen_only=false",
+            SlcanSpec("slcan:/dev/x@500000?dbitrate=2000000&listen_only=false", "/dev/x", 500000, data_bitrate=2000000),
         ),
         ("udp_multicast:239.0.0.1", python_can("udp_multicast:239.0.0.1", "udp_multicast", "239.0.0.1")),
         (f"udp_multicast:{IPV6}", python_can(f"udp_multicast:{IPV6}", "udp_multicast", IPV6)),
@@ -125,6 +142,18 @@ def test_options_keep_their_types() -> None:
         ("pcan:a?channel=b", ":CHANNEL"),
         ("pcan:a?loopback=true", "loopback is the profile's"),
         ("pcan:a?=b", "no option"),
+        ("slcan", "needs a serial port"),
+        ("slcan:", "needs a serial port"),
+        ("slcan:@500000", "needs a serial port"),
+        ("slcan:/dev/x@fast", "no bitrate"),
+        ("slcan:/dev/x@0", "no bitrate"),
+        ("slcan:/dev/x?sleep_after_open=2", "no option sleep_after_open, only btr, dbitrate, listen_only and baudrate"),
+        ("slcan:/dev/x?baudrate", "baudrate"),
+        ("slcan:/dev/x?baudrate=0", "baudrate"),
+        ("slcan:/dev/x?dbitrate=2M", "dbitrate"),
+        ("slcan:/dev/x?btr", "hex digits"),
+        ("slcan:/dev/x@500000?btr=001C", "cannot be both"),
+        ("slcan:/dev/x?listen_only=maybe", "listen_only"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, why: str) -> None:
