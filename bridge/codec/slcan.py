@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import math
 import re
+from binascii import unhexlify
 from typing import Final
 
-from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
+from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
 
 #: The longest line, without its end: a CAN FD frame with a 29-bit id, 64 bytes and a timestamp,
 #: and a line feed on either side, which some adapters write.
 LINE_LIMIT: Final = 1 + 8 + 1 + 128 + 4 + 2
-
-FD_LENGTHS: Final = (*range(9), 12, 16, 20, 24, 32, 48, 64)  #: bytes for each DLC (ISO 11898-1)
 
 COUNTER_PERIOD: Final = 60.0  #: seconds from 0 to 0 of an adapter's clock
 _COUNTER_MAX = 59_999  # milliseconds
@@ -62,7 +61,7 @@ def parse_slcan(
 
     Args:
         data: what is not consumed yet.
-        bus: the bus number of the records.
+        bus: the bus number of the records, 0 to 255.
         now: Unix seconds, the time of all frames that have no timestamp of their own.
         epoch: the Unix time at which the adapter's clock was at 0, less any number of minutes; a
             frame with a timestamp then gets the time nearest to `now` at which the clock showed it.
@@ -75,10 +74,8 @@ def parse_slcan(
         a BEL; line feeds around a line do not matter.
 
     Raises:
-        ValueError: a bus that is no byte, an epoch that is no Unix time.
+        ValueError: an epoch that is no Unix time.
     """
-    if not 0 <= bus <= 255:
-        raise ValueError(f"bus {bus} does not fit a byte")
     if epoch is not None and not abs(now - epoch) < _ADRIFT_LIMIT:
         raise ValueError(f"{epoch} and {now} are no two Unix times")
     records: list[bytes] = []
@@ -138,7 +135,7 @@ def _record(line: bytes, bus: int, now: float, epoch: float | None) -> bytes | N
         now = _stamped(int(digits[size:], 16), now, epoch)
     elif len(digits) != size:
         return None
-    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, bytes.fromhex(digits[:size].decode()))
+    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, unhexlify(digits[:size]))
 
 
 def _stamped(milliseconds: int, now: float, epoch: float | None) -> float:
@@ -149,14 +146,16 @@ def _stamped(milliseconds: int, now: float, epoch: float | None) -> float:
     return first + COUNTER_PERIOD * math.floor((now - first) / COUNTER_PERIOD + 0.5)
 
 
-def _line(_: float, identifier: int, bus: int, flags: int, length: int, data: bytes) -> bytes:
+def _line(_timestamp: float, identifier: int, _bus: int, flags: int, length: int, data: bytes) -> bytes:
     extended, fd, remote = flags & _EXTENDED, flags & _FD, flags & _REMOTE
-    if flags & _ERROR or (fd and remote):
-        raise ValueError(f"no line says an error frame or a remote frame in CAN FD (id 0x{identifier:x}, bus {bus})")
-    if identifier > (EXTENDED_ID_MAX if extended else STANDARD_ID_MAX):
-        raise ValueError(f"0x{identifier:x} does not fit an arbitration id of {29 if extended else 11} bits")
-    if length not in FD_LENGTHS or (length > 8 and not fd):
-        raise ValueError(f"a {'CAN FD' if fd else 'classic CAN'} frame cannot carry {length} data bytes")
+    if (
+        identifier > (EXTENDED_ID_MAX if extended else STANDARD_ID_MAX)
+        or length not in FD_LENGTHS
+        or (length > 8 and not fd)
+        or (fd and remote)
+        or flags & _ERROR
+    ):
+        raise ValueError(f"no line says a frame with the id 0x{identifier:x}, flags 0x{flags:x} and {length} bytes")
     letter = ("b" if flags & _BITRATE_SWITCH else "d") if fd else "r" if remote else "t"
     start = f"{letter.upper()}{identifier:08X}" if extended else f"{letter}{identifier:03X}"
     digits = "" if remote else data[:length].hex().upper()

@@ -1,0 +1,16 @@
+"""The extension module. Each function is the twin of the Python one that its comment names."""
+
+from bridge.codec.can_writes import CanWrite
+
+# slcan.py
+def parse_slcan(
+    data: bytes | bytearray, bus: int, now: float, epoch: float | None = None
+) -> tuple[bytes, list[bytes], int, int]: ...
+def slcan_lines(records: bytes) -> bytes: ...
+
+# candump.py
+def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None) -> tuple[bytes, int]: ...
+def candump_lines(records: bytes, interface: bytes) -> bytes: ...
+
+# can_writes.py
+def can_writes(data: bytes | bytearray, position: int) -> tuple[list[CanWrite], int]: ...
