@@ -27,7 +27,7 @@ from bridge.buses.in_thread import in_thread
 from bridge.buses.serial_line import SerialLine, ignore
 from bridge.buses.slcan_adapter import LOSSES, AdapterClock, ChannelSettings, OutgoingLines, StatusFlags
 from bridge.buses.slcan_opening import OpenedChannel, Opening
-from bridge.codec.slcan import slcan_lines
+from bridge.codec import slcan_lines
 from bridge.errors import BusError
 from bridge.frames import RECORD, RECORD_SIZE, FrameBatch, FrameFlags
 from bridge.limits import (

@@ -12,7 +12,7 @@ from array import array
 from collections import deque
 from dataclasses import dataclass
 
-from bridge.codec.slcan import parse_slcan
+from bridge.codec import parse_slcan
 from bridge.errors import ConfigurationError
 from bridge.frames import RECORD_SIZE
 from bridge.limits import SLCAN_CLOCK_WINDOW

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from bridge.buses.serial_line import SerialLine
 from bridge.buses.slcan_adapter import ChannelSettings
-from bridge.codec.slcan import LINE_LIMIT, parse_slcan
+from bridge.codec import parse_slcan
+from bridge.codec.slcan import LINE_LIMIT
 from bridge.errors import BusError
 
 _END = re.compile(rb"[\r\a]")

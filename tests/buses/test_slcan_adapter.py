@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.buses.slcan_adapter import AdapterClock, ChannelSettings, OutgoingLines
-from bridge.codec.slcan import parse_slcan, slcan_lines
+from bridge.codec import parse_slcan, slcan_lines
 from bridge.errors import ConfigurationError
 from bridge.frames import Frame, FrameBatch
 from bridge.limits import SLCAN_CLOCK_WINDOW
