@@ -152,7 +152,8 @@ class SlcanBus(FrameBus):
         try:
             lines = slcan_lines(batch.buffer)
         except ValueError as error:
-            raise BusError(f"{self.name}: {error}") from error
+            # What is left after the checks above.
+            raise BusError(f"{self.name} has no line for an error frame, nor for a remote frame in CAN FD") from error
         if self._outgoing.frames + len(batch) > WRITE_QUEUE_FRAMES:
             raise BusError(f"{self._outgoing.frames} frames wait already for {self.name}")
         self._put(lines, batch.buffer)
