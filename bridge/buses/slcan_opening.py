@@ -8,6 +8,7 @@ says anything is none. Must not know buses and what becomes of frames.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import re
 from collections.abc import Callable
@@ -126,35 +127,41 @@ class Opening:
                 return ""
 
     async def _set(self, command: bytes) -> None:
-        """Set a bit rate. A refusal may mean that the channel is still open, so it is closed once more."""
-        if await self._order(command) is _Kind.REFUSED:
-            await self._order(b"C")
-            if await self._order(command) is _Kind.REFUSED:
-                raise BusError(f"{self._device} refuses {command.decode()}: its adapter does not have this bit rate")
+        if await self._insist(command) is _Kind.REFUSED:
+            raise BusError(f"{self._device} refuses {command.decode()}: its adapter does not have this bit rate")
 
     async def _open(self) -> None:
-        self._opened = True
         if self._settings.listen_only:
-            if await self._order(b"L") is not _Kind.DONE and self._heard:
+            if await self._insist(b"L") is not _Kind.DONE and self._heard:
                 # Firmware that does not know L may ignore it, or acknowledge the vehicle's frames.
                 raise BusError(f"{self._device} does not confirm that it only listens: open it without listen_only")
-            return
-        # The first frame of an adapter that acknowledges nothing says as much.
-        if self._acknowledges:
-            kind = await self._order(b"O")
-        else:
-            reply = await self._ask(b"O", lambda reply: _is_acknowledgement(reply) or reply.kind is _Kind.FRAME)
-            kind = None if reply is None else reply.kind
-        if kind is _Kind.REFUSED:
+        elif await self._insist(b"O") is _Kind.REFUSED:
             advice = "" if self._settings.commands() else "; it may need a bit rate: slcan:PORT@BITRATE"
             raise BusError(f"{self._device} refuses to open its channel{advice}")
 
+    async def _insist(self, command: bytes) -> _Kind | None:
+        """Give an order once more where it is refused.
+
+        The channel may still be open, or the refusal may be of something before, come late: the
+        channel is closed, and all that comes in answer is passed over.
+        """
+        kind = await self._order(command)
+        if kind is _Kind.REFUSED:
+            await self._ask(b"C", lambda reply: False)
+            kind = await self._order(command)
+        return kind
+
     async def _order(self, command: bytes) -> _Kind | None:
         """Give a command that is answered by its having been carried out, or not; None without an answer."""
-        reply = await self._ask(command, _is_acknowledgement)
+        self._opened = command in (b"O", b"L")
+        # The first frame of an adapter that acknowledges nothing says that it is open.
+        frame_answers = command == b"O" and not self._acknowledges
+        reply = await self._ask(
+            command, lambda reply: _is_acknowledgement(reply) or (frame_answers and reply.kind is _Kind.FRAME)
+        )
         if reply is None:
             return None
-        self._acknowledges = True
+        self._acknowledges |= reply.kind is not _Kind.FRAME
         return reply.kind
 
     async def _ask(self, command: bytes, accept: Callable[[_Reply], bool]) -> _Reply | None:
@@ -171,11 +178,11 @@ class Opening:
                     self._frames += reply.text + b"\r"
                 if accept(reply):
                     return reply
-            try:
+            if self._loop.time() >= deadline:
+                return None
+            with contextlib.suppress(TimeoutError):  # what has come all the same is looked at first
                 async with asyncio.timeout_at(deadline):
                     await self._news.wait()
-            except TimeoutError:
-                return None
             self._news.clear()
             self._require_line()
 

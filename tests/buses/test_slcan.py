@@ -26,7 +26,8 @@ from bridge.limits import WRITE_QUEUE_FRAMES
 from tests.buses.slcan_adapter import SlcanAdapter, Wire
 
 PATIENCE = 20.0
-SOON = 0.02  #: seconds for an answer that will never come
+SOON = 0.02  #: seconds until something that will never come
+ANSWER = 0.2  #: seconds for an answer, of adapters that give some and owe others
 CANABLE = b"b158aa7 github.com/normaldotcom/canable2.git"
 SETTINGS = ChannelSettings(500_000)
 
@@ -96,7 +97,7 @@ class TestOpening:
 
     async def test_an_adapter_that_says_its_version_and_nothing_else(self, make, wire, listener, caplog) -> None:
         canable = SlcanAdapter(wire, knows="CVSYO", acknowledges=False, unknown=b"", version=CANABLE)
-        bus = make(canable.path, patience=SOON)
+        bus = make(canable.path, patience=ANSWER)
         with caplog.at_level(logging.INFO):
             await bus.open(listener)
         assert canable.is_open
@@ -110,7 +111,7 @@ class TestOpening:
 
     async def test_an_adapter_that_only_acknowledges(self, make, wire, listener) -> None:
         plain = SlcanAdapter(wire, knows="CSO")
-        bus = make(plain.path, patience=SOON)
+        bus = make(plain.path, patience=ANSWER)
         await bus.open(listener)
         assert plain.is_open
         assert (bus.version, bus.serial_number) == ("", "")
@@ -131,7 +132,7 @@ class TestOpening:
             def open(self, code: bytes) -> bytes:
                 return super().open(code) + b"t1230\r"
 
-        await make(Busy(wire, knows="CVSO", acknowledges=False, unknown=b"").path, patience=SOON).open(listener)
+        await make(Busy(wire, knows="CVSO", acknowledges=False, unknown=b"").path, patience=ANSWER).open(listener)
         assert [f.id for f in await listener.heard(1)] == [0x123]
 
     async def test_frames_of_before_are_passed_over(self, make, adapter, listener) -> None:
@@ -152,7 +153,7 @@ class TestOpening:
 
         stubborn = Stubborn(wire)
         stubborn.is_open = True
-        await make(stubborn.path).open(listener)
+        await make(stubborn.path, patience=ANSWER).open(listener)
         assert stubborn.commands == [b"C", b"V", b"N", b"S6", b"C", b"S6", b"Z1", b"O", b"F"]
 
     async def test_an_adapter_that_starts_when_its_port_is_opened(self, make, wire, listener) -> None:
@@ -161,10 +162,22 @@ class TestOpening:
                 answer = super()._answer(line)
                 return answer if self.commands.count(b"V") > 2 else b""
 
-        bus = make(Starting(wire).path, patience=0.2)
+        bus = make(Starting(wire).path, patience=ANSWER)
         bus.start_timeout = PATIENCE
         await bus.open(listener)
         assert bus.version == "V1013"
+
+    async def test_answers_that_come_late_are_not_taken_for_others(self, make, wire, listener) -> None:
+        class Late(SlcanAdapter):
+            def set_bitrate(self, code: bytes) -> bytes:
+                late = b"\a\a\a" if self.commands.count(b"S6") == 1 else b""
+                return late + super().set_bitrate(code)
+
+        late = Late(wire)
+        bus = make(late.path, patience=ANSWER)
+        await bus.open(listener)
+        assert late.is_open
+        assert bus.state is BusState.UP
 
     async def test_stamps_that_it_does_not_have(self, make, wire, listener) -> None:
         adapter = SlcanAdapter(wire, knows="CVNSOF")
@@ -205,23 +218,24 @@ class TestOpeningThatFails:
         await self.fails(make(other.path, patience=SOON), listener, "answers nothing: is it an slcan adapter?")
 
     async def test_a_bit_rate_that_it_does_not_have(self, make, adapter, listener) -> None:
-        await self.fails(make(adapter.path, ChannelSettings(83_300)), listener, "refuses S9")
+        await self.fails(make(adapter.path, ChannelSettings(83_300), patience=ANSWER), listener, "refuses S9")
 
     async def test_can_fd_that_it_does_not_have(self, make, wire, listener) -> None:
         classic = SlcanAdapter(wire, knows="CVNSZOF")
         settings = ChannelSettings(500_000, data_bitrate=2_000_000)
-        await self.fails(make(classic.path, settings), listener, "refuses Y2")
+        await self.fails(make(classic.path, settings, patience=ANSWER), listener, "refuses Y2")
 
     async def test_no_bit_rate_at_all(self, make, adapter, listener) -> None:
-        await self.fails(make(adapter.path, ChannelSettings()), listener, "it may need a bit rate: slcan:PORT@BITRATE")
+        bus = make(adapter.path, ChannelSettings(), patience=ANSWER)
+        await self.fails(bus, listener, "it may need a bit rate: slcan:PORT@BITRATE")
 
     async def test_a_channel_that_cannot_be_opened(self, make, wire, listener) -> None:
         broken = SlcanAdapter(wire, knows="CVNSZ")
-        await self.fails(make(broken.path), listener, "refuses to open its channel")
+        await self.fails(make(broken.path, patience=ANSWER), listener, "refuses to open its channel")
 
     async def test_listening_only_is_not_taken_for_granted(self, make, wire, listener) -> None:
         canable = SlcanAdapter(wire, knows="CVSO", acknowledges=False, unknown=b"", version=CANABLE)
-        bus = make(canable.path, ChannelSettings(500_000, listen_only=True), patience=SOON)
+        bus = make(canable.path, ChannelSettings(500_000, listen_only=True), patience=ANSWER)
         await self.fails(bus, listener, "does not confirm that it only listens")
         await canable.until(lambda: canable.commands[-1] == b"C")
 
@@ -496,7 +510,7 @@ class TestALostAdapter:
     async def test_one_that_is_back_but_does_not_answer_is_tried_again(
         self, make, adapter, device, wire, listener
     ) -> None:
-        bus = make(device, patience=0.2)
+        bus = make(device, patience=ANSWER)
         await bus.open(listener)
         mute = SlcanAdapter(wire, knows="", acknowledges=False, unknown=b"")
         device.unlink()
