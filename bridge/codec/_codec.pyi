@@ -1,6 +1,6 @@
 """The extension module. Each function is the twin of the Python one that its comment names."""
 
-from bridge.codec.can_writes import CanWrite
+from bridge.codec.raw_writes import CanWrite
 
 # slcan.py
 def parse_slcan(
@@ -12,5 +12,5 @@ def slcan_lines(records: bytes) -> bytes: ...
 def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None) -> tuple[bytes, int]: ...
 def candump_lines(records: bytes, interface: bytes) -> bytes: ...
 
-# can_writes.py
+# raw_writes.py
 def can_writes(data: bytes | bytearray, position: int) -> tuple[list[CanWrite], int]: ...

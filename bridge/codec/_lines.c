@@ -1,6 +1,6 @@
 /* Text of adapters, logs and apps as frame records, and back.
  *
- * The twin of slcan.py, candump.py and can_writes.py, which say what each line means.
+ * The twin of slcan.py, candump.py and raw_writes.py, which say what each line means.
  */
 #include "_codec.h"
 
@@ -55,6 +55,21 @@ static int read_data(Text digits, uint8_t *data, size_t limit)
         data[i] = (uint8_t)byte;
     }
     return (int)length;
+}
+
+/* A number with at least so many digits, of which there are 20 at most; the end of what was written. */
+static char *write_number(char *at, uint64_t value, unsigned base, size_t least)
+{
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[count++] = HEX_UPPER[value % base];
+        value /= base;
+    } while (value != 0 || count < least);
+    while (count > 0) {
+        *at++ = digits[--count];
+    }
+    return at;
 }
 
 static int append_record(Buffer *records, const Frame *frame)
@@ -266,8 +281,9 @@ static char *write_slcan_line(char *at, const Frame *frame, const Py_buffer *Py_
         return NULL;
     }
     int place = remote ? 2 : !(frame->flags & FLAG_FD) ? 0 : frame->flags & FLAG_BITRATE_SWITCH ? 6 : 4;
-    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, "%c%0*X%X", SLCAN_LETTERS[place + extended], extended ? 8 : 3,
-                        frame->id, (unsigned)(dlc - FD_LENGTHS));
+    *at++ = SLCAN_LETTERS[place + extended];
+    at = write_number(at, frame->id, 16, extended ? 8 : 3);
+    *at++ = HEX_UPPER[dlc - FD_LENGTHS];
     at = write_hex(at, frame->data, remote ? 0 : frame->length, HEX_UPPER);
     *at++ = '\r';
     return at;
@@ -464,12 +480,17 @@ static char *write_candump_line(char *at, const Frame *frame, const Py_buffer *i
         return NULL;
     }
     uint64_t time = (uint64_t)(frame->timestamp * 1e6 + 0.5);
-    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, "(%010llu.%06llu) ", (unsigned long long)(time / 1000000),
-                        (unsigned long long)(time % 1000000));
+    *at++ = '(';
+    at = write_number(at, time / 1000000, 10, 10);
+    *at++ = '.';
+    at = write_number(at, time % 1000000, 10, MICROSECONDS_DIGITS);
+    *at++ = ')';
+    *at++ = ' ';
     memcpy(at, interface->buf, (size_t)interface->len);
     at += interface->len;
-    at += PyOS_snprintf(at, OUTPUT_LINE_LIMIT, " %0*X#", error || frame->flags & FLAG_EXTENDED ? 8 : 3,
-                        frame->id | (error ? ERROR_BIT : 0));
+    *at++ = ' ';
+    at = write_number(at, frame->id | (error ? ERROR_BIT : 0), 16, error || frame->flags & FLAG_EXTENDED ? 8 : 3);
+    *at++ = '#';
     if (frame->flags & FLAG_FD) {
         *at++ = '#';
         *at++ = HEX_UPPER[(frame->flags & FLAG_BITRATE_SWITCH ? 1 : 0) |

@@ -220,6 +220,10 @@ class TestPython:
             (Frame(0x12, bytes(9), fd=True, flags=BRS), "(0000000000.000000) vcan0 012##1" + "00" * 9),
             (Frame(0x80, bytes(8), flags=ERROR), "(0000000000.000000) vcan0 20000080#0000000000000000"),
             (Frame(0x12, b"\1", bus=7, flags=FrameFlags.OWN), "(0000000000.000000) vcan0 012#01"),
+            (
+                Frame(0x1FFFFFFF, b"\xff" * 64, extended=True, fd=True, timestamp=2.0**40 - 0.5, flags=BRS),
+                "(1099511627775.500000) vcan0 1FFFFFFF##1" + "FF" * 64,
+            ),
         ],
     )
     def test_written_lines(self, frame, line):

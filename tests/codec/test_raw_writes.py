@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bridge.codec.can_writes import can_writes as python_can_writes
+from bridge.codec.raw_writes import can_writes as python_can_writes
 from bridge.openxc import json_format
 from bridge.openxc.messages import CanMessage, FrameFormat, InvalidRecord
 from bridge.openxc.stream import CAN_WRITE_LIMIT, StreamDecoder
