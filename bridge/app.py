@@ -19,12 +19,15 @@ from bridge import __version__, codec
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
+from bridge.buses.slcan import DEFAULT_BAUDRATE, SlcanBus
+from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.buses.socketcan import SocketCanBus
 from bridge.buses.spec import (
     BusSpec,
     PythonCanSpec,
     ReplaySpec,
     SimulatedSpec,
+    SlcanSpec,
     SocketCanSpec,
     VirtualSpec,
     parse_bus_spec,
@@ -37,7 +40,7 @@ from bridge.clients.urls import TcpUrl, make_listener, parse_listen_url
 from bridge.config import BusSettings, ListenerSettings, Settings
 from bridge.diagnostics.addressing import ChannelAddress
 from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
-from bridge.errors import BusError
+from bridge.errors import BusError, ConfigurationError
 from bridge.frames import Frame, FrameBatch
 from bridge.interface import Identity, Output, Peer, VehicleInterface
 from bridge.limits import LOGGED_LENGTH, SHUTDOWN_TIMEOUT
@@ -424,6 +427,9 @@ def make_bus(
         described: what the plan says of the bus.
         ready: awaited by a recording at full speed before each batch.
         on_record: gets the records of a trace that are no frames.
+
+    Raises:
+        ConfigurationError: a bit rate that the adapter has no command for.
     """
     number = described.number
     match spec:
@@ -442,6 +448,15 @@ def make_bus(
             return SocketCanBus(
                 number, spec.text, spec.channel, spec.bitrate, spec.data_bitrate, loopback=described.loopback
             )
+        case SlcanSpec():
+            return SlcanBus(
+                number,
+                spec.text,
+                spec.device,
+                _channel_settings(spec, described),
+                baudrate=spec.baudrate or DEFAULT_BAUDRATE,
+                loopback=described.loopback,
+            )
         case ReplaySpec():
             return ReplayBus(
                 number,
@@ -455,6 +470,13 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _channel_settings(spec: SlcanSpec, described: PlanBus) -> ChannelSettings:
+    try:
+        return ChannelSettings(spec.bitrate or described.speed, spec.btr, spec.data_bitrate, spec.listen_only)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"bus {spec.text!r}: {error}") from error
 
 
 def _grants(holder: Listener | Client) -> Write:

@@ -34,6 +34,15 @@ LINE_LIMIT = 64 * 1024  #: one line of a recording; what is longer is no text
 REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
 RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
 
+# Serial CAN adapters (slcan).
+SERIAL_READ_SIZE = 64 * 1024  #: what one turn on the loop takes from a port at most
+SLCAN_ANSWER_TIMEOUT = 0.25  #: from a command to taking silence for an answer; many adapters have no other
+SLCAN_START_TIMEOUT = 2.5  #: for an adapter that restarts whenever its port is opened
+SLCAN_REOPEN_PERIOD = 0.5  #: between two looks for an adapter that was unplugged
+SLCAN_STATUS_PERIOD = 1.0  #: between two questions for the status flags
+SLCAN_CLOCK_WINDOW = 10.0  #: in which the frame that came soonest sets the adapter's clock
+DRAIN_POLL_PERIOD = 0.005  #: how often a port that is being closed is asked whether all has left it
+
 # ISO-TP (ISO 15765-2).
 PAYLOAD_LIMIT = 4095  #: the longest payload of a first frame with a 12-bit length
 SINGLE_FRAME_LIMIT = 7  #: payload of a single frame of 8 bytes with normal addressing

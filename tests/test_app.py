@@ -10,6 +10,7 @@ from bridge.app import DEFAULT_LISTENERS, DEMO, Bridge, make_bus, make_plan
 from bridge.buses.bus import BusState
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
+from bridge.buses.slcan import SlcanBus
 from bridge.buses.socketcan import SocketCanBus
 from bridge.buses.spec import ReplaySpec, SimulatedSpec, SocketCanSpec, VirtualSpec, parse_bus_spec
 from bridge.buses.virtual import VirtualBus
@@ -177,6 +178,9 @@ async def test_a_bus_of_each_kind():
     interface = make_bus(parse_bus_spec("socketcan:can0"), described)
     assert isinstance(interface, SocketCanBus)
     assert (interface.number, interface.loopback) == (2, True)
+    serial = make_bus(parse_bus_spec("slcan:/dev/ttyACM0"), described)
+    assert isinstance(serial, SlcanBus)
+    assert (serial.number, serial.loopback) == (2, True)
 
 
 def test_only_the_user_asks_for_a_bitrate(monkeypatch):
@@ -189,6 +193,16 @@ def test_only_the_user_asks_for_a_bitrate(monkeypatch):
         (("can0", None, None), {"loopback": False}),
         (("can0", 500000, 2000000), {"loopback": False}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "wrong"),
+    [("slcan:/dev/ttyACM0", "125001"), ("slcan:/dev/ttyACM0@33333", "33333"), ("slcan:/dev/ttyACM0?btr=0", "btr=0")],
+)
+async def test_a_bit_rate_that_slcan_does_not_have_is_said_before_anything_is_opened(spec, wrong):
+    with pytest.raises(ConfigurationError, match=wrong) as caught:
+        make_bus(parse_bus_spec(spec), PlanBus(1, "hs", speed=125001))
+    assert str(caught.value).startswith(f"bus {spec!r}: ")
 
 
 # Listeners
