@@ -91,7 +91,7 @@ class Hub:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock: Clock = self._loop.time if clock is None else clock
-        self._call_later: CallLater = self._loop.call_later if call_later is None else call_later
+        self._call_later: CallLater = self._call_after_turn if call_later is None else call_later
         self._stall_timeout = stall_timeout
         self._clients: dict[int, Client] = {}
         self._audiences = {payload_format: _Audience() for payload_format in PayloadFormat}
@@ -102,6 +102,10 @@ class Hub:
         self._stalled: dict[int, Client] = {}  # backlogged, and not waited for
         self._waiters: set[asyncio.Future[None]] = set()
         self._stall_timer: asyncio.TimerHandle | None = None
+
+    def _call_after_turn(self, delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """A timer that calls at the end of the turn in which it is due: what the turn publishes does not miss it."""
+        return self._loop.call_later(delay, self._loop.call_soon, callback)
 
     # Who is there.
 

@@ -138,6 +138,30 @@ async def test_a_wait_that_has_just_begun_is_kept(hub, new_client, clock, monkey
     assert transport.read == b"01"
 
 
+async def test_what_is_published_in_the_turn_in_which_a_wait_ends_leaves_with_the_rest(new_client, monkeypatch):
+    now = 1000.0
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    hub = Hub()
+    client, transport = new_client()
+    hub.add(client)
+    write = transport.write
+
+    def slow_write(data):
+        nonlocal now
+        now += 0.0004
+        write(data)
+
+    monkeypatch.setattr(transport, "write", slow_write)
+    hub.publish({JSON: b"1"}, 1)
+    await turns()
+    hub.publish({JSON: b"2"}, 1)
+    loop.call_at(now + 0.004, hub.publish, {JSON: b"3"}, 1)  # due later than the wait's end, and both are past
+    now += 0.005
+    await turns()
+    assert transport.writes == [b"1", b"23"]
+
+
 async def test_many_clients_take_a_tenth_of_the_time_as_long_as_nobody_waits_too_long(
     hub, new_client, clock, monkeypatch
 ):
