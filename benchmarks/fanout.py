@@ -28,10 +28,11 @@ import tempfile
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from bridge.app import Bridge
 from bridge.buses.bus import BusListener, BusState
@@ -114,18 +115,24 @@ def measure(
         listen: as --listen, tcp or unix; `unix:` alone takes a temporary path.
     """
     _raise_descriptor_limit(clients)
-    with tempfile.TemporaryDirectory() as directory:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
         if listen == "unix:":
             listen = f"unix:{directory}/socket"
         pairs = [_descriptor() for _ in range(buses)]
-        daemon = _Process(_daemon, [ours for ours, _ in pairs], clients, listen, Path(directory))
-        address = daemon.receive()
-        readers = _Process(_readers, address, clients)
-        daemon.receive()  # all clients are there
-        source = _Process(_source, [theirs for _, theirs in pairs], frames_per_second, seconds)
         for pair in pairs:
             for sock in pair:
-                sock.close()
+                stack.callback(sock.close)
+
+        def start(target: Callable[..., None], *arguments: object) -> _Process:
+            process = _Process(target, *arguments)
+            stack.callback(process.end)
+            return process
+
+        daemon = start(_daemon, [ours for ours, _ in pairs], clients, listen, Path(directory))
+        readers = start(_readers, daemon.receive(), clients)
+        daemon.receive()  # all clients are there
+        source = start(_source, [theirs for _, theirs in pairs], frames_per_second, seconds)
         source.receive()  # warm by now
         began, before = time.monotonic(), daemon.cpu_seconds()
         source.receive()
@@ -133,8 +140,6 @@ def measure(
         sent, refused, duration = source.receive()
         readers.send(sent * RECORDS_PER_FRAME)
         latencies, records, size = readers.receive()
-        for process in (source, readers, daemon):
-            process.end()
     return Fanout(
         clients=clients,
         buses=buses,
@@ -153,13 +158,13 @@ def measure(
 class _Process:
     """A child that talks over a pipe."""
 
-    def __init__(self, target, *arguments) -> None:
+    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
         self._pipe, theirs = _fork.Pipe()
         self._process = _fork.Process(target=_run, args=(target, theirs, *arguments), daemon=True)
         self._process.start()
         theirs.close()
 
-    def receive(self):
+    def receive(self) -> Any:
         """What the child says next; EOFError where it failed."""
         return self._pipe.recv()
 
@@ -179,7 +184,7 @@ class _Process:
         self._process.kill()
 
 
-def _run(target, pipe: Connection, *arguments) -> None:
+def _run(target: Callable[..., None], pipe: Connection, *arguments: object) -> None:
     gc.freeze()
     target(pipe, *arguments)
 
