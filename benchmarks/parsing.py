@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -37,7 +36,7 @@ def measure(effort: Effort) -> Report:
         figures = contest(
             {
                 "recording": run(lambda: read_recording(path)),
-                "python-can": run(lambda: sum(1 for _ in CanutilsLogReader(io.StringIO(log)))),
+                "python-can": run(lambda: sum(1 for _ in CanutilsLogReader(path))),
                 "decoder": run(feed(b"".join(writes))),
                 "json": run(lambda: [obvious_write(write) for write in writes]),
             },
