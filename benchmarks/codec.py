@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
 import cantools
 
+from benchmarks import payload
+from benchmarks.limit import Limit, NoCompiler, compiled
+from benchmarks.measuring import Effort, Figure, Report, Run, contest, faster, longer, repeated, unmeasured
 from bridge import codec
 from bridge.codec import reference
 from bridge.frames import FrameBatch
 from bridge.openxc.messages import PayloadFormat
 from bridge.openxc.openxc_pb2 import DynamicField, VehicleMessage
 from bridge.profile.plan import Plan
-
-from benchmarks import payload
-from benchmarks.limit import Limit, NoCompiler, compiled
-from benchmarks.measuring import Effort, Figure, Report, Run, contest, faster, longer, repeated, unmeasured
 
 #: OpenXC's C++ firmware core, natively built: 20 messages x 4 unsigned 16-bit fields, one pinned core.
 FIRMWARE_FRAMES_PER_SECOND = 443_000.0
@@ -169,7 +168,9 @@ def _contestants(effort: Effort, limit: Limit | None) -> dict[str, Run]:
     firmware_plan = payload.plan(payload.database(payload.FIRMWARE_SIGNALS))
     run = partial(repeated, items=payload.FRAMES, seconds=effort.run_seconds)
 
-    def translating(batch: FrameBatch, formats: frozenset[PayloadFormat], kind: type[Translator], of: Plan = plan) -> Run:
+    def translating(
+        batch: FrameBatch, formats: frozenset[PayloadFormat], kind: type[Translator], of: Plan = plan
+    ) -> Run:
         return run(partial(translator(of, formats, kind, raw=batch is raw).translate, batch))
 
     values = signal_values(signals)
@@ -205,7 +206,9 @@ def _write_rows(report: Report, figures: dict[str, Figure]) -> None:
     signals, raw = f"4 signals → JSON ({language})", f"raw frame → JSON ({language})"
     report.rows += [
         faster(signals, ours, "cantools + json.dumps", figures["obvious"], 45),
-        faster(f"4 × 16 bits → JSON ({language})", figures["firmware"], "C++ OpenXC firmware core, published", firmware, 12),
+        faster(
+            f"4 x 16 bits → JSON ({language})", figures["firmware"], "C++ OpenXC firmware core, published", firmware, 12
+        ),
         faster(raw, figures["raw json"], "json.dumps of the dict", figures["obvious raw"], 100),
     ]
     if "tables" in figures:
@@ -216,7 +219,13 @@ def _write_rows(report: Report, figures: dict[str, Figure]) -> None:
         ]
     report.rows += [
         faster(f"4 signals → protobuf ({language})", figures["protobuf"], "protobuf runtime", figures["runtime"], 20),
-        faster(f"raw frame → protobuf ({language})", figures["raw protobuf"], "protobuf runtime", figures["runtime raw"], 20),
+        faster(
+            f"raw frame → protobuf ({language})",
+            figures["raw protobuf"],
+            "protobuf runtime",
+            figures["runtime raw"],
+            20,
+        ),
         faster(f"4 signals → JSON and protobuf ({language})", figures["both"], "JSON alone", ours),
     ]
     if language != "Python":
@@ -231,7 +240,8 @@ def _write_rows(report: Report, figures: dict[str, Figure]) -> None:
         ]
     report.notes.append(
         f"A batch is {payload.FRAMES:,} frames. cantools is handed frame objects and its messages, the protobuf runtime "
-        "the values; only our side reads the frames. The records of all contestants in a row are equal, byte for byte, "
-        "but for the spaces of json.dumps and for cantools' order and doubles. The firmware core's figure was measured "
-        "elsewhere, on one pinned core of a like machine, with 20 messages of four unsigned 16-bit fields."
+        "the values; only the codec reads records. The standalone C and the protobuf runtime write the codec's records "
+        "byte for byte, which is checked first; json.dumps writes more spaces, cantools other digits of a double. "
+        "The firmware core's figure was measured before, on one pinned core of a like machine, with 20 messages of four "
+        "unsigned 16-bit fields."
     )

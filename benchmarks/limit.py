@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge.frames import FrameBatch
-
 from benchmarks.measuring import Run
+from bridge.frames import FrameBatch
 
 SOURCE = Path(__file__).with_name("limit.c")
 FLAGS = ("-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden")  #: the extension's (setup.py)

@@ -17,8 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from google.protobuf.internal import api_implementation
+
 PROJECT = Path(__file__).parents[1]
 PEERS = ("cantools", "python-can", "protobuf", "msgspec", "pyserial")
+LOAD_BEFORE = os.getloadavg()[0]  #: of the last minute, before anything is measured
 
 Run = Callable[[], float]  #: measures once; gives a rate per second, or whatever its row is about
 
@@ -84,17 +87,18 @@ class Report:
 
 
 def amount(number: float) -> str:
-    """Three digits that count, and a letter for what is large."""
+    """Three digits that count, and a letter from ten thousand on."""
     for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(number) >= size:
-            return f"{_three_digits(number / size)}{letter}"
-    return _three_digits(number)
+        if number >= max(size, 1e4):
+            return f"{three_digits(number / size)}{letter}"
+    return three_digits(number)
 
 
-def _three_digits(number: float) -> str:
+def three_digits(number: float) -> str:
+    """A number of 0 or more with three digits that count, or all of its whole part."""
     for bound, decimals in ((100, 0), (10, 1), (1, 2)):
-        if abs(number) >= bound:
-            return f"{number:.{decimals}f}"
+        if number >= bound:
+            return f"{number:,.{decimals}f}"
     return f"{number:.3g}"
 
 
@@ -145,7 +149,7 @@ def faster(
         work,
         ours.text(unit),
         f"{peer_name}: {peer.text()}",
-        f"{_three_digits(ratio)} x",
+        f"{three_digits(ratio)} x",
         f"≥ {wanted:g} x" if wanted else "",
         ratio >= wanted if wanted else None,
         why_missed,
@@ -153,7 +157,13 @@ def faster(
 
 
 def longer(
-    work: str, ours: Figure, limit_name: str, limit: Figure, wanted: float | None = None, unit: str = "frames/s", why_missed: str = ""
+    work: str,
+    ours: Figure,
+    limit_name: str,
+    limit: Figure,
+    wanted: float | None = None,
+    unit: str = "frames/s",
+    why_missed: str = "",
 ) -> Row:
     """How many times as long as a limit we take; at most `wanted`, if something was promised."""
     ratio = limit.median / ours.median
@@ -161,7 +171,7 @@ def longer(
         work,
         ours.text(unit),
         f"{limit_name}: {limit.text()}",
-        f"{_three_digits(ratio)} x as long",
+        f"{three_digits(ratio)} x as long",
         f"≤ {wanted:g} x as long" if wanted else "",
         ratio <= wanted if wanted else None,
         why_missed,
@@ -170,7 +180,9 @@ def longer(
 
 def within(work: str, figure: Figure, limit: float, unit: str, why_missed: str = "") -> Row:
     """A figure that may be as large as a limit."""
-    return Row(work, figure.text(unit), wanted=f"≤ {limit:g} {unit}", reached=figure.median <= limit, why_missed=why_missed)
+    return Row(
+        work, figure.text(unit), wanted=f"≤ {limit:g} {unit}", reached=figure.median <= limit, why_missed=why_missed
+    )
 
 
 def unmeasured(work: str, reason: str) -> Row:
@@ -208,14 +220,26 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def compiler() -> str:
+    """The C compiler that made the standalone loops."""
+    try:
+        shown = subprocess.run(["cc", "--version"], check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+    return shown.partition("\n")[0]
+
+
 def machine() -> list[tuple[str, str]]:
     """What the figures depend on, besides the code."""
     peers = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PEERS)
+    peers += f"; protobuf's runtime is {api_implementation.Type()}"
     return [
         ("Commit", commit()),
         ("Date", datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("Processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores"),
+        ("Load before", f"{LOAD_BEFORE:.2f}"),
         ("Kernel", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
+        ("C compiler", compiler()),
         ("Peers", peers),
     ]

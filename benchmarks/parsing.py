@@ -10,13 +10,12 @@ from pathlib import Path
 
 from can.io.canutils import CanutilsLogReader
 
+from benchmarks import payload
+from benchmarks.measuring import Effort, Report, contest, faster, repeated
 from bridge.buses.recording import Recording
 from bridge.codec import IMPLEMENTATION
 from bridge.openxc.messages import PayloadFormat
 from bridge.openxc.stream import StreamDecoder
-
-from benchmarks import payload
-from benchmarks.measuring import Effort, Report, contest, faster, repeated
 
 PIECE = 4096  #: bytes at once of what an app writes, as the daemon reads them
 

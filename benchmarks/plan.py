@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from bridge import codec
-
 from benchmarks import payload
 from benchmarks.codec import BOTH, JSON
 from benchmarks.measuring import Effort, Figure, Report, Row
+from bridge import codec
 
 MESSAGES = 200
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.measuring import Report, Row, Table, machine
+from benchmarks.measuring import Report, Row, machine
 
 _HEADS = ("work", "measured", "beside", "ratio", "wanted", "")
 _INTRODUCTION = """\
@@ -16,7 +16,10 @@ took turns, with the lowest and the highest run in brackets. A ratio is the quot
 def as_markdown(reports: Sequence[Report], quick: bool = False) -> str:
     """The whole file."""
     rows = [row for report in reports for row in report.rows]
-    sections = ["# Results of the benchmark", _INTRODUCTION + ("\nA quick run: few runs, short ones.\n" if quick else "")]
+    sections = [
+        "# Results of the benchmark",
+        _INTRODUCTION + ("\nA quick run: few runs, short ones.\n" if quick else ""),
+    ]
     sections.append(_table(("machine", ""), machine()))
     sections += ["## Claims", _row_table(rows)]
     sections += ["## Misses", _misses(rows)]

@@ -20,15 +20,14 @@ from multiprocessing.connection import Connection
 
 import can
 
+from benchmarks import payload
+from benchmarks.measuring import Effort, Report, Run, contest, faster, longer
 from bridge.app import make_bus
 from bridge.buses.bus import Bus, BusState
 from bridge.buses.spec import parse_bus_spec
 from bridge.codec import IMPLEMENTATION
 from bridge.frames import FrameBatch
 from bridge.profile.plan import PlanBus
-
-from benchmarks import payload
-from benchmarks.measuring import Effort, Report, Run, contest, faster, longer
 
 BITRATE = 500_000
 FEWEST, MOST = 2_000, 500_000  #: frames of a run
