@@ -239,9 +239,9 @@ def _write_rows(report: Report, figures: dict[str, Figure]) -> None:
             )
         ]
     report.notes.append(
-        f"A batch is {payload.FRAMES:,} frames. cantools is handed frame objects and its messages, the protobuf runtime "
-        "the values; only the codec reads records. The standalone C and the protobuf runtime write the codec's records "
-        "byte for byte, which is checked first; json.dumps writes more spaces, cantools other digits of a double. "
-        "The firmware core's figure was measured before, on one pinned core of a like machine, with 20 messages of four "
-        "unsigned 16-bit fields."
+        f"A batch is {payload.FRAMES:,} frames. cantools is handed frame objects and its messages, the protobuf "
+        "runtime the values; only the codec reads records. The standalone C and the protobuf runtime write the codec's "
+        "records byte for byte, which is checked first; json.dumps writes more spaces, cantools other digits of a "
+        "double. The firmware core's figure was measured before, on one pinned core of a like machine, with 20 "
+        "messages of four unsigned 16-bit fields."
     )
