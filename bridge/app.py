@@ -96,6 +96,7 @@ class Bridge:
         self._profile_faults = SeldomLog(_log)
         self._refusals = SeldomLog(_log)
         self._send_failures = SeldomLog(_log)
+        self._told_ids = -1  # the translator's wanted_changes when the buses were last told
 
     def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
         places = ClientPlaces(self._settings.limits.clients)
@@ -138,6 +139,7 @@ class Bridge:
             _log.warning("%s", warning)
         for listener in self.listeners:
             await listener.open(self)
+        self._tell_wanted_ids()
         for bus in self.buses.values():
             await bus.open(self)
         for vehicle in self._vehicles:
@@ -275,7 +277,16 @@ class Bridge:
             self._refusals.warning("write refused: %s", _one_line(refusal))
         for fault in output.faults:
             self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
+        self._tell_wanted_ids()
         self._schedule()
+
+    def _tell_wanted_ids(self) -> None:
+        """Have each bus read only what makes a difference, whenever that is something else."""
+        translator = self.interface.translator
+        if self._told_ids != translator.wanted_changes:
+            self._told_ids = translator.wanted_changes
+            for bus in self.buses.values():
+                bus.want_ids(translator.wanted_ids(bus.number))
 
     def _respond(self, peer: Peer, response: CommandResponse) -> None:
         app = self._by_peer.get(peer)

@@ -246,6 +246,26 @@ async def test_a_frame_that_a_closed_bus_cannot_send_is_a_line_in_the_log(caplog
         await bridge.stop()
 
 
+async def test_a_bus_is_told_which_ids_are_of_use(dbc, monkeypatch):
+    told = []
+    monkeypatch.setattr(VirtualBus, "want_ids", lambda bus, ids: told.append(ids))
+    bridge = bridge_of(dbc=dbc, bus=[{"spec": "virtual"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        defined = frozenset({(291, False), (0x40A, False)})  # the latter may carry the VIN
+        assert told == [defined]
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        for command in ('"af_bypass","bypass":false', '"passthrough","enabled":true', '"af_bypass","bypass":true'):
+            writer.write(f'{{"command":{command},"bus":1}}\0'.encode())
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"\0")
+        assert told[1:] == [defined, defined, None]
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
+
+
 async def test_what_a_trace_has_besides_frames_is_published(tmp_path):
     trace = tmp_path / "drive.json"
     trace.write_text(
