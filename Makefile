@@ -2,25 +2,20 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 
-.PHONY: help run test lint bench protos clean
+.PHONY: help run test lint protos clean
 
 help:
 	@echo "make run    start the bridge with a simulated vehicle"
+	@echo "make bench  measure what the bridge claims, beside its peers (about 8 minutes)"
 	@echo "make test   run every test"
 	@echo "make lint   ruff, mypy --strict and the import contract"
-	@echo "make bench  measure what the bridge claims, beside its peers (about 8 minutes)"
 	@echo "make protos generate the protobuf code again"
 
-define require-python
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..." >&2; exit 1; }
-endef
-
 $(VENV)/installed: pyproject.toml
-	$(require-python)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
@@ -33,6 +28,18 @@ $(VENV)/developer: $(VENV)/installed
 run: $(VENV)/installed
 	$(BIN)/openxc-bridge run $(ARGS)
 
+# The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
+.venv-bench/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.[ch])
+	$(PYTHON) -m venv .venv-bench
+	OPENXC_BRIDGE_EXTENSION=required .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable .
+	@touch $@
+
+# Parts by name, or fewer runs: make bench ARGS="codec slcan", make bench ARGS=--quick
+.PHONY: bench
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks $(ARGS)
+
 test: $(VENV)/developer
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
@@ -41,18 +48,6 @@ lint: $(VENV)/developer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-# The peers are from PyPI and as new as they come; the extension must be there, or its rows would be Python's.
-$(BENCH_VENV)/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.c bridge/codec/*.h)
-	$(require-python)
-	$(PYTHON) -m venv $(BENCH_VENV)
-	OPENXC_BRIDGE_EXTENSION=required $(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--editable .
-	@touch $@
-
-# Parts by name and fewer runs: make bench ARGS="codec slcan", make bench ARGS=--quick
-bench: $(BENCH_VENV)/installed
-	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 protos: $(VENV)/developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group protos
