@@ -28,18 +28,6 @@ $(VENV)/developer: $(VENV)/installed
 run: $(VENV)/installed
 	$(BIN)/openxc-bridge run $(ARGS)
 
-# The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
-.venv-bench/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.[ch])
-	$(PYTHON) -m venv .venv-bench
-	OPENXC_BRIDGE_EXTENSION=required .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-		--editable .
-	@touch $@
-
-# Parts by name, or fewer runs: make bench ARGS="codec slcan", make bench ARGS=--quick
-.PHONY: bench
-bench: .venv-bench/installed
-	.venv-bench/bin/python -m benchmarks $(ARGS)
-
 test: $(VENV)/developer
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
@@ -52,6 +40,18 @@ lint: $(VENV)/developer
 protos: $(VENV)/developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group protos
 	$(BIN)/python -m grpc_tools.protoc --proto_path=bridge/openxc=protos --python_out=. --pyi_out=. bridge/openxc/openxc.proto
+
+# The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
+.venv-bench/installed: pyproject.toml $(CODEC)
+	$(PYTHON) -m venv .venv-bench
+	OPENXC_BRIDGE_EXTENSION=required .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable .
+	@touch $@
+
+# Parts by name, or fewer runs: make bench ARGS="codec slcan", make bench ARGS=--quick
+.PHONY: bench
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
