@@ -42,7 +42,7 @@ protos: $(VENV)/developer
 	$(BIN)/python -m grpc_tools.protoc --proto_path=bridge/openxc=protos --python_out=. --pyi_out=. bridge/openxc/openxc.proto
 
 # The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
-.venv-bench/installed: pyproject.toml $(CODEC)
+.venv-bench/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.[ch])
 	$(PYTHON) -m venv .venv-bench
 	OPENXC_BRIDGE_EXTENSION=required .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable .
