@@ -57,7 +57,7 @@ def _misses(rows: Iterable[Row]) -> str:
         return "None: every claim that was measured is reached."
     lines = []
     for row in missed:
-        reached = f"{row.ratio} of {row.beside.partition(':')[0]}" if row.ratio else row.measured
+        reached = f"{row.ratio} (beside {row.beside.partition(':')[0]})" if row.ratio else row.measured
         why = f" {row.why_missed}" if row.why_missed else ""
         lines.append(f"- **{row.work}**: {reached}, wanted {row.wanted}.{why}")
     return "\n".join(lines)

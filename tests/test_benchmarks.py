@@ -86,7 +86,7 @@ def test_what_is_missed_is_said_again_with_its_reason():
     text = as_markdown([Report([missed, Row("good work", "9 k", "peer: 1 k", "9 x", "≥ 2 x", True)])])
 
     _, _, misses = text.partition("## Misses")
-    assert "- **slow work**: 0.5 x of peer, wanted ≥ 2 x. The kernel takes most of it." in misses
+    assert "- **slow work**: 0.5 x (beside peer), wanted ≥ 2 x. The kernel takes most of it." in misses
     assert "good work" not in misses
 
 
