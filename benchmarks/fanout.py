@@ -36,6 +36,8 @@ from pathlib import Path
 from bridge.app import Bridge
 from bridge.buses.bus import BusListener, BusState
 from bridge.buses.frame_bus import FrameBus
+from bridge.buses.gathering import GatheringReader
+from bridge.clients.client import Client
 from bridge.config import BusSettings, LimitSettings, ListenerSettings, Settings
 from bridge.frames import RECORD_SIZE, FrameBatch, pack
 from bridge.limits import BATCH_FRAMES_LIMIT
@@ -119,7 +121,7 @@ def measure(
         daemon = _Process(_daemon, [ours for ours, _ in pairs], clients, listen, Path(directory))
         address = daemon.receive()
         readers = _Process(_readers, address, clients)
-        readers.receive()
+        daemon.receive()  # all clients are there
         source = _Process(_source, [theirs for _, theirs in pairs], frames_per_second, seconds)
         for pair in pairs:
             for sock in pair:
@@ -210,25 +212,45 @@ class DescriptorBus(FrameBus):
     def __init__(self, number: int, sock: socket.socket) -> None:
         super().__init__(number, f"descriptor {sock.fileno()}")
         self._socket = sock
+        self._reader = GatheringReader(sock.fileno(), self._read)
 
     async def open(self, listener: BusListener) -> None:
         self._attach(listener)
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        self._reader.start()
         self.state = BusState.UP
 
     async def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
+        self._reader.stop()
         self._detach()
 
     def send(self, batch: FrameBatch) -> None:
         """Nobody writes here."""
 
-    def _readable(self) -> None:
-        records = self._socket.recv(BATCH_FRAMES_LIMIT * RECORD_SIZE)
+    def _read(self) -> bool:
+        try:
+            records = self._socket.recv(BATCH_FRAMES_LIMIT * RECORD_SIZE)
+        except BlockingIOError:
+            return False
         if records:
             self._deliver(FrameBatch(records))
         else:
-            asyncio.get_running_loop().remove_reader(self._socket)
+            self._reader.stop()
+        return bool(records)
+
+
+class _CountingBridge(Bridge):
+    """The daemon, and whether all clients are there: what was sent before would count as lost."""
+
+    def __init__(self, clients: int, settings: Settings) -> None:
+        super().__init__(settings)
+        self.all_there = asyncio.Event()
+        self._missing = clients
+
+    def client_connected(self, client: Client) -> None:
+        super().client_connected(client)
+        self._missing -= 1
+        if not self._missing:
+            self.all_there.set()
 
 
 def _daemon(pipe: Connection, sockets: Sequence[socket.socket], clients: int, listen: str, directory: Path) -> None:
@@ -239,18 +261,21 @@ def _daemon(pipe: Connection, sockets: Sequence[socket.socket], clients: int, li
 
 
 async def _serve(pipe: Connection, sockets: Sequence[socket.socket], clients: int, listen: str, database: Path) -> None:
-    bridge = Bridge(
+    bridge = _CountingBridge(
+        clients,
         Settings(
             dbc=str(database),
             bus=tuple(BusSettings(spec="virtual") for _ in sockets),
             listen=(ListenerSettings(url=listen),),
             limits=LimitSettings(clients=max(clients, 256)),
-        )
+        ),
     )
     for number, sock in enumerate(sockets, 1):
         bridge.buses[number] = DescriptorBus(number, sock)
     await bridge.start()
     pipe.send(bridge.listeners[0].url)
+    await bridge.all_there.wait()
+    pipe.send(None)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), ended.set)
     await ended.wait()
@@ -337,7 +362,6 @@ def _read(pipe: Connection, epoll: select.epoll, by_fd: dict[int, _Reader], firs
     buffer = bytearray(READ_SIZE)
     view = memoryview(buffer)
     expected = None
-    pipe.send(None)
     clock = time.monotonic
     while expected is None or any(reader.records < expected for reader in by_fd.values()):
         events = epoll.poll(IDLE)

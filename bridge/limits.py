@@ -14,12 +14,13 @@ CLIENTS_LIMIT = 256  #: connections at once, over all listeners
 # How records leave (clients/hub.py says why).
 FLUSH_SIZE = 64 * 1024  #: published in one format and written without waiting for more
 FLUSH_REST = 9.0  #: times the duration of a flush: the least time to the next one
-FLUSH_DELAY_LIMIT = 0.005  #: a record waits for others at most
-FLUSH_DELAY_LEAST = 0.00025  #: a shorter wait is none, because a timer's own resolution is 1 ms
+FLUSH_DELAY_LIMIT = 0.005  #: a record waits for others at most, as long as a flush takes no longer
+FLUSH_DELAY_LEAST = 0.001  #: the rest of a wait that may be left out; the resolution of a timer
 CLIENT_STALL_TIMEOUT = 1.0  #: a client that read nothing for so long no longer holds up a `max` replay
 
 # What a bus may hold.
 BATCH_FRAMES_LIMIT = 1024  #: frames in one batch, so that one bus cannot hold up the others
+READ_PERIOD = 0.001  #: from one read to the next under load: frames gather in the kernel, no lone one waits
 BUS_QUEUE_FRAMES = 65536  #: frames between a reader thread and the loop before the oldest are dropped
 BUS_REOPEN_DELAY = 2.0  #: from the loss of an adapter to the next attempt to open it
 READ_TIMEOUT = 0.05  #: how long a python-can interface's read may hold up closing

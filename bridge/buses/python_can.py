@@ -165,7 +165,7 @@ class PythonCanBus(FrameBus):
 
     def _received(self, record: bytes) -> None:
         if self._queue.put(record):
-            self._on_loop(self._drain)
+            self._on_loop(self._drain_gathered)
 
     def _lost(self, adapter: CanAdapter, reason: str) -> None:
         self._on_loop(lambda: self._adapter_lost(adapter, reason))
