@@ -162,6 +162,17 @@ typedef struct {
     BusState buses[256];
 } Program;
 
+enum {
+    TEN_TO_1 = 10,
+    TEN_TO_2 = 100,
+    TEN_TO_3 = 1000,
+    TEN_TO_4 = 10000,
+    TEN_TO_5 = 100000,
+    TEN_TO_6 = 1000000,
+    TEN_TO_7 = 10000000,
+    TEN_TO_8 = 100000000
+};
+
 static const uint64_t POWERS[] = {1,          10,          100,       1000,      10000,
                                   100000,     1000000,     10000000,  100000000, 1000000000};
 
@@ -184,45 +195,70 @@ static inline uint64_t eight_digits(uint32_t number) {
     return tens | (lanes - 10 * tens) << 8;
 }
 
-static inline void store_digits(char *at, uint64_t digits) {
+static inline uint32_t four_digits(uint32_t number) {
+    uint32_t hundreds = number * 5243 >> 19, lanes = hundreds | (number - 100 * hundreds) << 16;
+    uint32_t tens = lanes * 103 >> 10 & 0x000F000F;
+    return tens | (lanes - 10 * tens) << 8;
+}
+
+static inline void store_eight(char *at, uint64_t digits) {
     digits |= 0x3030303030303030;
+    memcpy(at, &digits, sizeof digits);
+}
+
+static inline void store_four(char *at, uint32_t digits) {
+    digits |= 0x30303030;
     memcpy(at, &digits, sizeof digits);
 }
 
 static char *write_large(char *at, uint64_t number);
 
 static inline char *write_unsigned(char *at, uint64_t number) {
-    if (number >= 100000000) {
+    if (number >= 10000) {
         return write_large(at, number);
     }
-    uint64_t digits = eight_digits((uint32_t)number);
-    int leading = __builtin_ctzll(digits | 1ull << 56) >> 3;
-    store_digits(at, digits >> 8 * leading);
-    return at + 8 - leading;
+    uint32_t digits = four_digits((uint32_t)number);
+    int leading = __builtin_ctz(digits | 1u << 24) >> 3;
+    store_four(at, digits >> 8 * leading);
+    return at + 4 - leading;
 }
 
 static char *write_large(char *at, uint64_t number) {
-    at = write_unsigned(at, number / 100000000);
-    store_digits(at, eight_digits((uint32_t)(number % 100000000)));
-    return at + 8;
+    if (number >= 100000000) {
+        at = write_large(at, number / 100000000);
+        store_eight(at, eight_digits((uint32_t)(number % 100000000)));
+        return at + 8;
+    }
+    uint64_t digits = eight_digits((uint32_t)number);
+    int leading = __builtin_ctzll(digits | 1ull << 56) >> 3;
+    store_eight(at, digits >> 8 * leading);
+    return at + 8 - leading;
 }
 
-/* The digits behind a point, as eight of them, without trailing zeros; of a zero not even the point. */
-static inline char *write_fraction(char *at, uint32_t eighth) {
-    uint64_t digits = eight_digits(eighth);
+/* The digits behind a point, without trailing zeros; of a zero not even the point, and no branch for it. */
+
+static inline char *write_four(char *at, uint32_t fraction) {
+    uint32_t digits = four_digits(fraction);
     *at = '.';
-    store_digits(at + 1, digits);
-    return at + (digits != 0 ? 9 - (__builtin_clzll(digits | 1) >> 3) : 0);
+    store_four(at + 1, digits);
+    return at + ((5 - (__builtin_clz(digits | 1) >> 3)) & -(digits != 0));
+}
+
+static inline char *write_eight(char *at, uint32_t fraction) {
+    uint64_t digits = eight_digits(fraction);
+    *at = '.';
+    store_eight(at + 1, digits);
+    return at + ((9 - (__builtin_clzll(digits | 1) >> 3)) & -(digits != 0));
 }
 
 static char *write_nine(char *at, uint64_t magnitude) {
     at = write_unsigned(at, magnitude / 1000000000);
     uint32_t part = (uint32_t)(magnitude % 1000000000), last = part % 10;
     if (last == 0) {
-        return write_fraction(at, part / 10);
+        return write_eight(at, part / 10);
     }
     *at = '.';
-    store_digits(at + 1, eight_digits(part / 10));
+    store_eight(at + 1, eight_digits(part / 10));
     at[9] = (char)('0' + last);
     return at + 10;
 }
@@ -232,21 +268,21 @@ static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals) {
     uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled;
     *at = '-';
     at += scaled < 0;
-#define WITH_DECIMALS(count, divisor)                                                                     \
-    case count:                                                                                           \
-        at = write_unsigned(at, magnitude / divisor);                                                     \
-        return write_fraction(at, (uint32_t)(magnitude % divisor) * (uint32_t)(100000000 / divisor));
+#define WITH_DECIMALS(decimals, write_fraction, places)                                                                \
+    case decimals:                                                                                                     \
+        at = write_unsigned(at, magnitude / (uint32_t)TEN_TO_##decimals);                                                        \
+        return write_fraction(at, (uint32_t)(magnitude % (uint32_t)TEN_TO_##decimals) * (uint32_t)(places / TEN_TO_##decimals));
     switch (decimals) {
     case 0:
         return write_unsigned(at, magnitude);
-        WITH_DECIMALS(1, 10u)
-        WITH_DECIMALS(2, 100u)
-        WITH_DECIMALS(3, 1000u)
-        WITH_DECIMALS(4, 10000u)
-        WITH_DECIMALS(5, 100000u)
-        WITH_DECIMALS(6, 1000000u)
-        WITH_DECIMALS(7, 10000000u)
-        WITH_DECIMALS(8, 100000000u)
+        WITH_DECIMALS(1, write_four, 10000)
+        WITH_DECIMALS(2, write_four, 10000)
+        WITH_DECIMALS(3, write_four, 10000)
+        WITH_DECIMALS(4, write_four, 10000)
+        WITH_DECIMALS(5, write_eight, 100000000)
+        WITH_DECIMALS(6, write_eight, 100000000)
+        WITH_DECIMALS(7, write_eight, 100000000)
+        WITH_DECIMALS(8, write_eight, 100000000)
     default:
         return write_nine(at, magnitude);
     }
@@ -351,6 +387,10 @@ static inline uint64_t field_bits(const Field *field, const View *view) {
     return far_bits(field, view->data);
 }
 
+static inline uint64_t extend_sign(const Field *field, uint64_t bits) {
+    return (bits ^ field->half) - field->half;
+}
+
 static double float_of(const Field *field, uint64_t bits) {
     double real;
     if (field->size == 64) {
@@ -366,7 +406,7 @@ static double float_of(const Field *field, uint64_t bits) {
 /* An integer that stands for a raw number in tables; false for one that no table can hold. */
 static bool raw_key(const Field *field, uint64_t bits, int64_t *key) {
     if (field->type != RAW_FLOAT) {
-        *key = (int64_t)((bits ^ field->half) - field->half);
+        *key = (int64_t)extend_sign(field, bits);
         return true;
     }
     double real = float_of(field, bits);
@@ -403,10 +443,9 @@ static inline void write_span(Buffer *buffer, const Buffer *arena, Span span) {
                             buffer->start);
 }
 
-static inline void end_json(Buffer *json, char *at) {
-    at[0] = '}';
-    at[1] = '\0';
-    json->used = (size_t)(at + 2 - json->start);
+static inline char *end_json(char *at) {
+    memcpy(at, "}", 2); /* and the NUL */
+    return at + 2;
 }
 
 static inline void write_protobuf_number(Program *self, const Signal *signal, double value) {
@@ -419,11 +458,14 @@ static inline void write_protobuf_number(Program *self, const Signal *signal, do
     self->protobuf.used += sizeof value;
 }
 
+static inline char *write_head(const Program *self, const Signal *signal, char *at) {
+    return copy_block(at, self->arena.start + signal->json_head.start, signal->json_head.length);
+}
+
 static inline int write_exact(Program *self, const Signal *signal, int64_t scaled) {
     if (self->formats & FORMAT_JSON) {
-        char *at = self->json.start + self->json.used;
-        at = copy_block(at, self->arena.start + signal->json_head.start, signal->json_head.length);
-        end_json(&self->json, write_decimal(at, scaled, signal->decimals));
+        char *at = write_head(self, signal, self->json.start + self->json.used);
+        self->json.used = (size_t)(end_json(write_decimal(at, scaled, signal->decimals)) - self->json.start);
     }
     if (self->formats & FORMAT_PROTOBUF) {
         double value;
@@ -441,13 +483,11 @@ static int write_inexact(Program *self, const Signal *signal, double value) {
         return 0; /* OpenXC has no word for it */
     }
     if (self->formats & FORMAT_JSON) {
-        char *at = self->json.start + self->json.used;
-        at = copy_block(at, self->arena.start + signal->json_head.start, signal->json_head.length);
-        at = write_double(at, value);
+        char *at = write_double(write_head(self, signal, self->json.start + self->json.used), value);
         if (at == NULL) {
             return -1;
         }
-        end_json(&self->json, at);
+        self->json.used = (size_t)(end_json(at) - self->json.start);
     }
     if (self->formats & FORMAT_PROTOBUF) {
         write_protobuf_number(self, signal, value);
@@ -478,14 +518,18 @@ typedef struct {
     Number number;
 } Reading;
 
+static inline int64_t exact_value(const Signal *signal, uint64_t bits) {
+    return (int64_t)(extend_sign(&signal->field, bits) * signal->multiplier + signal->addend);
+}
+
 static int read_signal(const Signal *signal, const View *view, Reading *reading) {
     reading->bits = field_bits(&signal->field, view);
-    uint64_t extended = (reading->bits ^ signal->field.half) - signal->field.half;
     if (signal->exact) {
-        reading->scaled = (int64_t)(extended * signal->multiplier + signal->addend);
+        reading->scaled = exact_value(signal, reading->bits);
         reading->number = (Number){0, reading->scaled, signal->decimals == 0};
         return signal->decimals == 0 ? 0 : divide(reading->scaled, signal->decimals, &reading->number.real);
     }
+    uint64_t extended = extend_sign(&signal->field, reading->bits);
     double raw = signal->field.type == RAW_FLOAT    ? float_of(&signal->field, reading->bits)
                  : signal->field.type == RAW_SIGNED ? (double)(int64_t)extended
                                                     : (double)extended;
@@ -577,6 +621,18 @@ static int run_signal(Program *self, const Message *message, const Signal *signa
     return 0;
 }
 
+/* Plain signals that follow one another, to JSON alone: the place to write at stays in a register. */
+static inline const Signal *write_plain(Program *self, const Signal *signal, const Signal *end, const View *view) {
+    char *at = self->json.start + self->json.used;
+    for (; signal < end && signal->plain; signal++) {
+        int64_t scaled = exact_value(signal, field_bits(&signal->field, view));
+        at = end_json(write_decimal(write_head(self, signal, at), scaled, signal->decimals));
+        self->records++;
+    }
+    self->json.used = (size_t)(at - self->json.start);
+    return signal;
+}
+
 static int run_message(Program *self, const Message *message, const Frame *head, const uint8_t *data) {
     View view = {data, 0, 0};
     memcpy(&view.little, data, sizeof view.little);
@@ -592,10 +648,10 @@ static int run_message(Program *self, const Message *message, const Frame *head,
     }
     const Signal *signal = self->signals + message->signal_start;
     for (const Signal *end = signal + message->signal_count; signal < end; signal++) {
-        if (signal->plain && self->formats != 0) {
-            uint64_t bits = field_bits(&signal->field, &view);
-            uint64_t raw = (bits ^ signal->field.half) - signal->field.half;
-            if (write_exact(self, signal, (int64_t)(raw * signal->multiplier + signal->addend)) < 0) {
+        if (signal->plain && self->formats == FORMAT_JSON) {
+            signal = write_plain(self, signal, end, &view) - 1;
+        } else if (signal->plain && self->formats != 0) {
+            if (write_exact(self, signal, exact_value(signal, field_bits(&signal->field, &view))) < 0) {
                 return -1;
             }
         } else if (run_signal(self, message, signal, &view, head->timestamp) < 0) {
@@ -727,7 +783,7 @@ static void write_raw_json(Program *self, const Entry *entry, const Frame *head,
         at = head->flags & FLAG_EXTENDED ? write_text(at, ",\"frame_format\":\"extended\"") : at;
         at = head->flags & FLAG_FD ? write_text(at, ",\"fd\":true") : at;
     }
-    end_json(&self->json, at);
+    self->json.used = (size_t)(end_json(at) - self->json.start);
 }
 
 /* Every length in it is below 128, so one byte. */
