@@ -11,14 +11,14 @@ from bridge import codec
 
 SIGNALS = (1, 2, 4, 8, 16)
 CLIENTS = (1, 10, 100, 300, 1000)
-BUSES = (1, 2, 4, 8, 16)
+BUSES = (1, 4, 16)
 CLIENTS_OF_BUSES = 10
 RUNS = 5
 
 
 def measure(effort: Effort) -> Report:
     """All three tables."""
-    clients, buses = (CLIENTS[::2], BUSES[::2]) if effort.quick else (CLIENTS, BUSES)
+    clients, buses = (CLIENTS[::2], BUSES[1:]) if effort.quick else (CLIENTS, BUSES)
     return Report(
         tables=[
             signals_per_frame(effort),
@@ -26,7 +26,11 @@ def measure(effort: Effort) -> Report:
             _fanout(
                 f"Saturated buses, {CLIENTS_OF_BUSES} clients", [(CLIENTS_OF_BUSES, count) for count in buses], effort
             ),
-        ]
+        ],
+        notes=[
+            "All clients are one process on the other core. Where latency grows with them but the daemon's share of a "
+            "core does not, that process and the kernel's loopback are full, not the daemon."
+        ],
     )
 
 

@@ -17,7 +17,7 @@ from benchmarks.measuring import PROJECT
 
 TIMEOUT = 60.0  #: seconds for a server to start or to end; far beyond what it takes
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICK = 1 / os.sysconf("SC_CLK_TCK")  #: seconds; the grain of cpu_seconds()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ADDRESS = re.compile(rb"tcp://127\.0\.0\.1:(\d+)")
 
@@ -37,7 +37,7 @@ class Server:
     def cpu_seconds(self) -> float:
         """User and system time of all its threads so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return (int(fields[11]) + int(fields[12])) * TICK
 
     def resident(self) -> int:
         """Its resident memory in bytes."""

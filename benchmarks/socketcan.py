@@ -51,7 +51,7 @@ def report_of(outcome: dict) -> Report:
     rates = {name: Figure(tuple(columns[0])) for name, columns in results.items()}
     costs = {name: Figure(tuple(columns[1])) for name, columns in results.items()}
     # Of a cost the smaller is the better, so the rate that a whole processor would give is compared.
-    served = {name: Figure(tuple(1e6 / cost for cost in figure.runs if cost)) for name, figure in costs.items()}
+    served = {name: Figure(tuple(1e6 / cost for cost in figure.runs)) for name, figure in costs.items()}
     peer = "python-can's Notifier + cantools + json"
     work = f"{WORK} ({outcome['implementation']} codec)"
     return Report(
@@ -60,8 +60,9 @@ def report_of(outcome: dict) -> Report:
             faster(f"{work}: with source and client", rates["bridge"], peer, rates["obvious"]),
         ],
         notes=[
-            f"SocketCAN was measured in {outcome['kernel']}, source, server and client on one processor, with a "
-            "window of frames under way so that none is lost. The server's own time is its user and system time, "
+            f"SocketCAN was measured in {outcome['kernel']} ({outcome['way']}), source, server and client on one "
+            "processor, with a window of frames under way so that none is lost. A server's own time is its user and "
+            "system time, "
             f"{amount(costs['bridge'].median)} µs a frame for the bridge and {amount(costs['obvious'].median)} µs for "
             "its peer; the row gives the frames that a whole processor of it serves."
         ],
