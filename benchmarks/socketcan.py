@@ -64,6 +64,7 @@ def report_of(outcome: dict) -> Report:
             "processor, with a window of frames under way so that none is lost. A server's own time is its user and "
             "system time, "
             f"{amount(costs['bridge'].median)} µs a frame for the bridge and {amount(costs['obvious'].median)} µs for "
-            "its peer; the row gives the frames that a whole processor of it serves."
+            "its peer; the row gives the frames that a whole processor of it serves. In a guest a system call costs "
+            "several times what it costs elsewhere, which counts against whoever makes several for each frame."
         ],
     )
