@@ -10,6 +10,7 @@ CODEC := setup.py $(wildcard bridge/codec/*.[ch])
 
 help:
 	@echo "make run    start the bridge with a simulated vehicle"
+	@echo "make bench  measure what the bridge claims, beside its peers (about 8 minutes)"
 	@echo "make test   run every test"
 	@echo "make lint   ruff, mypy --strict and the import contract"
 	@echo "make sanitize the C codec's tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)"
@@ -70,6 +71,18 @@ wheels: $(VENV)/developer
 protos: $(VENV)/developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group protos
 	$(BIN)/python -m grpc_tools.protoc --proto_path=bridge/openxc=protos --python_out=. --pyi_out=. bridge/openxc/openxc.proto
+
+# The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
+.venv-bench/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.[ch])
+	$(PYTHON) -m venv .venv-bench
+	OPENXC_BRIDGE_EXTENSION=required .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable .
+	@touch $@
+
+# Parts by name, or fewer runs: make bench ARGS="codec slcan", make bench ARGS=--quick
+.PHONY: bench
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
