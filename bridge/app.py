@@ -230,7 +230,7 @@ class Bridge:
 
     def client_connected(self, client: Client) -> None:
         """An app is there."""
-        app = _App(client, Peer(repr(client), _grants(client)), StreamDecoder())
+        app = _App(client, Peer(repr(client), _grants(client)), StreamDecoder(can_writes=codec.can_writes))
         self._apps[client.id] = app
         self._by_peer[app.peer] = app
         self._hub.add(client)

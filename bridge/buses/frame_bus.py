@@ -21,11 +21,10 @@ from bridge.buses.bus import (
 )
 from bridge.buses.isotp import IsotpChannels
 from bridge.errors import BusError
-from bridge.frames import EXTENDED_ID_MAX, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT, BUS_QUEUE_FRAMES
 
 CLASSIC_DATA_LIMIT = 8
-FD_LENGTHS = frozenset([*range(9), 12, 16, 20, 24, 32, 48, 64])  #: ISO 11898-1, table of the DLC
 
 # Where a column of the records lies: one byte each, or one aligned 32-bit word each.
 FLAGS_COLUMN = slice(13, None, RECORD_SIZE)

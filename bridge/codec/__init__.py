@@ -3,6 +3,7 @@
 from bridge.codec import reference, translator
 from bridge.codec.encoding import UnwritableValueError, signal_frame
 from bridge.codec.records import Records
+from bridge.codec.twins import can_writes, candump_lines, parse_candump, parse_slcan, slcan_lines
 
 IMPLEMENTATION = "C"  #: which twin of the codec is in use
 Translator: type[translator.Translator]
@@ -14,4 +15,15 @@ except ImportError:  # there was no compiler at the installation
 else:
     Translator = compiled.Translator
 
-__all__ = ["IMPLEMENTATION", "Records", "Translator", "UnwritableValueError", "signal_frame"]
+__all__ = [
+    "IMPLEMENTATION",
+    "Records",
+    "Translator",
+    "UnwritableValueError",
+    "can_writes",
+    "candump_lines",
+    "parse_candump",
+    "parse_slcan",
+    "signal_frame",
+    "slcan_lines",
+]

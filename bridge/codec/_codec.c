@@ -1146,7 +1146,11 @@ static int add_keys(Program *self, const char *bytes, Py_ssize_t length) {
     for (Py_ssize_t at = 0; at + (Py_ssize_t)sizeof(Key) <= length; at += (Py_ssize_t)sizeof(Key)) {
         Key key;
         memcpy(&key, bytes + at, sizeof key);
-        int32_t number = key.message < self->message_count ? add_entry(self, key.key) : NOBODY;
+        if (key.message >= self->message_count) {
+            PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
+            return -1;
+        }
+        int32_t number = add_entry(self, key.key);
         if (number == NOBODY) {
             return -1;
         }
@@ -1158,13 +1162,14 @@ static int add_keys(Program *self, const char *bytes, Py_ssize_t length) {
 /* Program(messages, signals, named, conditions, keys, arena, functions, states, raw_ids_limit) */
 static int program_fill(Program *self, PyObject *arguments) {
     const char *messages, *signals, *named, *conditions, *keys, *arena;
+    PyObject *functions;
     Py_ssize_t message_size, signal_size, named_size, condition_size, key_size, arena_size, states, limit;
     if (!PyArg_ParseTuple(arguments, "y#y#y#y#y#y#O!nn", &messages, &message_size, &signals, &signal_size, &named,
                           &named_size, &conditions, &condition_size, &keys, &key_size, &arena, &arena_size,
-                          &PyList_Type, &self->functions, &states, &limit)) {
+                          &PyList_Type, &functions, &states, &limit)) {
         return -1;
     }
-    Py_INCREF(self->functions);
+    self->functions = Py_NewRef(functions);
     self->messages = copy_rows(messages, message_size, sizeof(Message), &self->message_count);
     self->signals = copy_rows(signals, signal_size, sizeof(Signal), &self->signal_count);
     self->named = copy_rows(named, named_size, sizeof(Named), &self->named_count);
