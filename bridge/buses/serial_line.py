@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import serial
 
+from bridge.buses.gathering import GatheringReader
 from bridge.limits import DRAIN_POLL_PERIOD, SERIAL_READ_SIZE
 
 
@@ -30,10 +31,11 @@ class SerialLine:
         self._port = port
         self._fd = port.fileno()
         self._is_lost = False
+        self._reader = GatheringReader(self._fd, self._read)
 
     def start(self) -> None:
         """Begin to read."""
-        self._loop.add_reader(self._fd, self._read)
+        self._reader.start()
 
     def write(self, data: bytes | memoryview) -> int:
         """How many bytes the port took just now; 0 where it is full or gone."""
@@ -83,18 +85,19 @@ class SerialLine:
         except OSError:  # a device that is gone
             return 0
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
         try:
             data = os.read(self._fd, SERIAL_READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self._lose(error.strerror or str(error))
-            return
+            return False
         if data:
             self.received(data)
         else:
             self._lose("the line was hung up")
+        return bool(data)
 
     def _lose(self, reason: str) -> None:
         self._stop()
@@ -103,7 +106,7 @@ class SerialLine:
 
     def _stop(self) -> None:
         if not self._is_lost:
-            self._loop.remove_reader(self._fd)
+            self._reader.stop()
             self._loop.remove_writer(self._fd)
 
 

@@ -20,6 +20,7 @@ from bridge.buses.can_bitrate import set_bitrate
 from bridge.buses.can_link import CanLink, explain_down, find_link, take_news, watch_links
 from bridge.buses.error_frames import decode
 from bridge.buses.frame_bus import FLAGS_COLUMN, FrameBus, check_sendable
+from bridge.buses.gathering import GatheringReader
 from bridge.errors import BusError
 from bridge.frames import RECORD_SIZE, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT, LINK_LOOK_DELAY, WRITE_QUEUE_FRAMES, WRITE_RETRY_DELAY, WRITE_TIMEOUT
@@ -64,6 +65,7 @@ class SocketCanBus(FrameBus):
         self._bitrate = bitrate
         self._data_bitrate = data_bitrate
         self._socket: socket.socket | None = None
+        self._reader: GatheringReader | None = None
         self._link: CanLink | None = None  # the interface of the present socket, or of the last one
         self._news: socket.socket | None = None
         self._second_look: asyncio.TimerHandle | None = None  # while the interface is gone
@@ -158,15 +160,18 @@ class SocketCanBus(FrameBus):
         self._socket = can
         self._link = link
         self._drop_counter = 0
-        asyncio.get_running_loop().add_reader(can.fileno(), self._read)
+        self._reader = GatheringReader(can.fileno(), self._read)
+        self._reader.start()
 
     def _disconnect(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
         can, self._socket = self._socket, None
         if can is not None:
-            asyncio.get_running_loop().remove_reader(can.fileno())
             can.close()
 
     def _watch(self) -> None:
@@ -247,15 +252,15 @@ class SocketCanBus(FrameBus):
 
     # Reading.
 
-    def _read(self) -> None:
-        """Take one batch; what is left wakes the loop again, after the others."""
+    def _read(self) -> bool:
+        """Take one batch; what is left has its turn after the others. Whether there was anything."""
         if self._socket is None:
-            return
+            return False
         try:
             frames, errors, counter = receive_frames(self._socket.fileno(), self.number, BATCH_FRAMES_LIMIT)
         except OSError as error:
             self._lose_by_error(error)
-            return
+            return False
         if counter is not None and counter != self._drop_counter:
             self.frames_dropped += (counter - self._drop_counter) & _COUNTER_MASK
             self._drop_counter = counter
@@ -264,6 +269,7 @@ class SocketCanBus(FrameBus):
             self._deliver(FrameBatch(frames))
         if errors:
             self._understand(FrameBatch(errors))
+        return bool(frames or errors)
 
     def _understand(self, errors: FrameBatch) -> None:
         for _, error_class, _, _, length, data in errors.records():
