@@ -21,6 +21,7 @@ import enum
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 RECORD = struct.Struct("=dIBBBx64s")
 RECORD_SIZE = RECORD.size
@@ -43,6 +44,16 @@ class FrameFlags(enum.IntFlag):
     REMOTE = 16  #: remote frame: no data, length is the requested one
     ERROR = 32  #: an error frame as SocketCAN reports it; the id holds the error class
     OWN = 64  #: sent by this bridge and heard back (loopback)
+
+
+# The flags as plain integers, for where each frame counts: an IntFlag's arithmetic costs more than all the rest.
+EXTENDED: Final = int(FrameFlags.EXTENDED)
+FD: Final = int(FrameFlags.FD)
+BITRATE_SWITCH: Final = int(FrameFlags.BITRATE_SWITCH)
+ERROR_STATE_INDICATOR: Final = int(FrameFlags.ERROR_STATE_INDICATOR)
+REMOTE: Final = int(FrameFlags.REMOTE)
+ERROR: Final = int(FrameFlags.ERROR)
+OWN: Final = int(FrameFlags.OWN)
 
 
 @dataclass(frozen=True, slots=True)

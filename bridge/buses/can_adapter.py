@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import can
 
 from bridge.buses.can_errors import adapter_is_gone, explain, is_full
-from bridge.buses.can_messages import OWN, messages_of, record_of
+from bridge.buses.can_messages import messages_of, record_of
 from bridge.buses.can_socket import widen_receive_buffer
 from bridge.errors import BusError
-from bridge.frames import FrameBatch
+from bridge.frames import OWN, FrameBatch
 from bridge.limits import READ_ERRORS_LIMIT, READ_TIMEOUT, WRITE_QUEUE_FRAMES, WRITE_RETRY_DELAY, WRITE_TIMEOUT
 
 OptionValue = bool | int | float | str

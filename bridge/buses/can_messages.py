@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import can
 
-from bridge.frames import RECORD, FrameBatch, FrameFlags
-
-_EXTENDED: Final = int(FrameFlags.EXTENDED)
-_FD: Final = int(FrameFlags.FD)
-_BITRATE_SWITCH: Final = int(FrameFlags.BITRATE_SWITCH)
-_ERROR_STATE: Final = int(FrameFlags.ERROR_STATE_INDICATOR)
-_REMOTE: Final = int(FrameFlags.REMOTE)
-_ERROR: Final = int(FrameFlags.ERROR)
-
-OWN: Final = int(FrameFlags.OWN)
+from bridge.frames import (
+    BITRATE_SWITCH,
+    ERROR,
+    ERROR_STATE_INDICATOR,
+    EXTENDED,
+    FD,
+    RECORD,
+    REMOTE,
+    FrameBatch,
+)
 
 
 def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) -> bytes:
@@ -32,17 +31,17 @@ def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) 
         struct.error: an id or a length that no CAN frame has.
     """
     if message.is_extended_id:
-        flags |= _EXTENDED
+        flags |= EXTENDED
     if message.is_fd:
-        flags |= _FD
+        flags |= FD
         if message.bitrate_switch:
-            flags |= _BITRATE_SWITCH
+            flags |= BITRATE_SWITCH
         if message.error_state_indicator:
-            flags |= _ERROR_STATE
+            flags |= ERROR_STATE_INDICATOR
     if message.is_error_frame:
-        flags |= _ERROR
+        flags |= ERROR
     elif message.is_remote_frame:
-        return RECORD.pack(timestamp, message.arbitration_id, bus, flags | _REMOTE, message.dlc, b"")
+        return RECORD.pack(timestamp, message.arbitration_id, bus, flags | REMOTE, message.dlc, b"")
     data = message.data
     return RECORD.pack(timestamp, message.arbitration_id, bus, flags, len(data), data)
 
@@ -50,16 +49,16 @@ def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) 
 def messages_of(batch: FrameBatch, channel: str | None = None) -> Iterator[can.Message]:
     """Each frame of a batch as a message to send. `channel` is written into the messages."""
     for _, identifier, _, flags, length, data in batch.records():
-        remote = bool(flags & _REMOTE)
+        remote = bool(flags & REMOTE)
         yield can.Message(
             arbitration_id=identifier,
-            is_extended_id=bool(flags & _EXTENDED),
+            is_extended_id=bool(flags & EXTENDED),
             is_remote_frame=remote,
-            is_error_frame=bool(flags & _ERROR),
+            is_error_frame=bool(flags & ERROR),
             dlc=length,
             data=None if remote else data[:length],
-            is_fd=bool(flags & _FD),
-            bitrate_switch=bool(flags & _BITRATE_SWITCH),
-            error_state_indicator=bool(flags & _ERROR_STATE),
+            is_fd=bool(flags & FD),
+            bitrate_switch=bool(flags & BITRATE_SWITCH),
+            error_state_indicator=bool(flags & ERROR_STATE_INDICATOR),
             channel=channel,
         )

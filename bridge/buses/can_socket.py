@@ -13,9 +13,18 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
 
-from bridge.frames import RECORD, RECORD_SIZE, FrameFlags
+from bridge.frames import (
+    BITRATE_SWITCH,
+    ERROR,
+    ERROR_STATE_INDICATOR,
+    EXTENDED,
+    FD,
+    OWN,
+    RECORD,
+    RECORD_SIZE,
+    REMOTE,
+)
 from bridge.limits import RECEIVE_BUFFER
 
 PF_CAN = 29
@@ -40,22 +49,14 @@ _EFF_MASK = 0x1FFFFFFF
 _BRS = 1
 _ESI = 2
 
-_CLASSIC = struct.Struct("=IB3x8s")
-_FD = struct.Struct("=IBB2x64s")
+_CLASSIC_FRAME = struct.Struct("=IB3x8s")
+_FD_FRAME = struct.Struct("=IBB2x64s")
 _FILTER = struct.Struct("=II")
 _TIMESTAMP = struct.Struct("@ll")
 _COUNTER = struct.Struct("=I")
 _CONTROL_SIZE = 64 if hasattr(socket, "CMSG_SPACE") else 0
 _FULL = frozenset([errno.EAGAIN, errno.ENOBUFS])
 
-# Plain numbers: an enum's arithmetic costs more than all the rest of a frame.
-_EXTENDED: Final = int(FrameFlags.EXTENDED)
-_IS_FD: Final = int(FrameFlags.FD)
-_BITRATE_SWITCH: Final = int(FrameFlags.BITRATE_SWITCH)
-_ERROR_STATE: Final = int(FrameFlags.ERROR_STATE_INDICATOR)
-_REMOTE: Final = int(FrameFlags.REMOTE)
-_ERROR: Final = int(FrameFlags.ERROR)
-_OWN: Final = int(FrameFlags.OWN)
 
 Ids = frozenset[tuple[int, bool]]  #: (arbitration id, extended)
 
@@ -152,7 +153,7 @@ def receive_frames(fd: int, bus: int, limit: int) -> tuple[bytes, bytes, int | N
                 elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL:
                     (dropped,) = _COUNTER.unpack_from(value)
             if not flags & socket.MSG_TRUNC and (record := _record_of(data, bus, flags, timestamp)):
-                (errors if record[13] & _ERROR else frames).append(record)
+                (errors if record[13] & ERROR else frames).append(record)
     return b"".join(frames), b"".join(errors), dropped
 
 
@@ -187,28 +188,28 @@ def _borrowed(fd: int) -> Iterator[socket.socket]:
 
 def _record_of(message: bytes, bus: int, message_flags: int, timestamp: float) -> bytes | None:
     """The record of one message; None for what is neither a classic nor an FD frame."""
-    flags = _OWN if message_flags & socket.MSG_CONFIRM else 0
-    if len(message) == _CLASSIC.size:
-        identifier, length, data = _CLASSIC.unpack(message)
+    flags = OWN if message_flags & socket.MSG_CONFIRM else 0
+    if len(message) == _CLASSIC_FRAME.size:
+        identifier, length, data = _CLASSIC_FRAME.unpack(message)
         if identifier & _RTR_FLAG and not identifier & _ERR_FLAG:
-            flags |= _REMOTE
-    elif len(message) == _FD.size:
-        identifier, length, fd_flags, data = _FD.unpack(message)
-        flags |= _IS_FD
+            flags |= REMOTE
+    elif len(message) == _FD_FRAME.size:
+        identifier, length, fd_flags, data = _FD_FRAME.unpack(message)
+        flags |= FD
         if fd_flags & _BRS:
-            flags |= _BITRATE_SWITCH
+            flags |= BITRATE_SWITCH
         if fd_flags & _ESI:
-            flags |= _ERROR_STATE
+            flags |= ERROR_STATE_INDICATOR
     else:
         return None
     if length > len(data):
         return None
     if identifier & _ERR_FLAG:
-        flags = flags & _OWN | _ERROR
+        flags = flags & OWN | ERROR
     elif identifier & _EFF_FLAG:
-        flags |= _EXTENDED
-    identifier &= _EFF_MASK if flags & (_ERROR | _EXTENDED) else _SFF_MASK
-    return RECORD.pack(timestamp, identifier, bus, flags, length, b"" if flags & _REMOTE else data[:length])
+        flags |= EXTENDED
+    identifier &= _EFF_MASK if flags & (ERROR | EXTENDED) else _SFF_MASK
+    return RECORD.pack(timestamp, identifier, bus, flags, length, b"" if flags & REMOTE else data[:length])
 
 
 def _records(records: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -220,16 +221,16 @@ def _records(records: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 def _message_of(identifier: int, flags: int, length: int, data: bytes) -> bytes:
     """A record's fields as the kernel wants them."""
-    if length > (_FD if flags & _IS_FD else _CLASSIC).size - 8:
+    if length > (_FD_FRAME if flags & FD else _CLASSIC_FRAME).size - 8:
         raise ValueError("these are no records of frames that a CAN bus can carry")
-    if flags & _EXTENDED:
+    if flags & EXTENDED:
         identifier |= _EFF_FLAG
-    if flags & _ERROR:
+    if flags & ERROR:
         identifier |= _ERR_FLAG
-    if flags & _IS_FD:
-        fd_flags = _BRS if flags & _BITRATE_SWITCH else 0
-        fd_flags |= _ESI if flags & _ERROR_STATE else 0
-        return _FD.pack(identifier, length, fd_flags, data[:length])
-    if flags & _REMOTE:
-        return _CLASSIC.pack(identifier | _RTR_FLAG, length, b"")
-    return _CLASSIC.pack(identifier, length, data[:length])
+    if flags & FD:
+        fd_flags = _BRS if flags & BITRATE_SWITCH else 0
+        fd_flags |= _ESI if flags & ERROR_STATE_INDICATOR else 0
+        return _FD_FRAME.pack(identifier, length, fd_flags, data[:length])
+    if flags & REMOTE:
+        return _CLASSIC_FRAME.pack(identifier | _RTR_FLAG, length, b"")
+    return _CLASSIC_FRAME.pack(identifier, length, data[:length])

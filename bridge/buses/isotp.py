@@ -23,7 +23,7 @@ import isotp
 
 from bridge.buses.bus import ChannelFailure, ChannelProgress, IsotpChannel, PayloadReceiver
 from bridge.errors import BusError
-from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags, pack
+from bridge.frames import EXTENDED, EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags, pack
 from bridge.limits import (
     CONSECUTIVE_FRAME_TIMEOUT,
     FLOW_CONTROL_TIMEOUT,
@@ -36,7 +36,6 @@ from bridge.limits import (
 _FRAME_LENGTH = 8
 _PADDING = b"\x00"
 _NOT_FROM_A_PEER: Final = int(FrameFlags.REMOTE | FrameFlags.ERROR | FrameFlags.OWN)
-_EXTENDED: Final = int(FrameFlags.EXTENDED)
 
 _FIRST_FRAME, _CONSECUTIVE_FRAME, _FLOW_CONTROL = 1, 2, 3  # protocol control information, upper four bits
 _SHORTEST_FIRST_FRAME = 8  # FF_DL below it had fitted a single frame
@@ -128,7 +127,7 @@ class IsotpChannels:
             _, _, _, flags, length, data = RECORD.unpack_from(batch.buffer, position * RECORD_SIZE)
             if flags & _NOT_FROM_A_PEER:
                 continue
-            for link in self._listening.get((identifier, bool(flags & _EXTENDED)), ()):
+            for link in self._listening.get((identifier, bool(flags & EXTENDED)), ()):
                 if link.hear(data[:length]):
                     heard[link] = None
         for link in heard:
@@ -169,7 +168,7 @@ class _FunctionalChannel:
         self._send = send
         self._number = number
         self._id = request_id
-        self._flags = _EXTENDED if extended else 0
+        self._flags = EXTENDED if extended else 0
         self._open = True
 
     def send(self, payload: bytes) -> None:
@@ -441,7 +440,7 @@ class _Link:
         return self._frames.popleft() if self._frames else None
 
     def _collect(self, message: isotp.CanMessage) -> None:
-        flags = _EXTENDED if message.is_extended_id else 0
+        flags = EXTENDED if message.is_extended_id else 0
         self._outgoing.append(pack(0.0, message.arbitration_id, self._number, flags, bytes(message.data)))
 
     def _note_error(self, error: Exception) -> None:

@@ -29,7 +29,7 @@ from bridge.buses.slcan_adapter import LOSSES, AdapterClock, ChannelSettings, Ou
 from bridge.buses.slcan_opening import OpenedChannel, Opening
 from bridge.codec import slcan_lines
 from bridge.errors import BusError
-from bridge.frames import RECORD, RECORD_SIZE, FrameBatch, FrameFlags
+from bridge.frames import FD, OWN, RECORD, RECORD_SIZE, FrameBatch
 from bridge.limits import (
     SLCAN_ANSWER_TIMEOUT,
     SLCAN_REOPEN_PERIOD,
@@ -45,7 +45,6 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_BAUDRATE = 115200  #: of the serial line; most USB adapters ignore it
 
-_FD, _OWN = int(FrameFlags.FD), int(FrameFlags.OWN)
 _DONE = frozenset([b"", b"z", b"Z"])  # what adapters say of a frame that they took
 
 
@@ -147,7 +146,7 @@ class SlcanBus(FrameBus):
             return
         if self._settings.listen_only:
             raise BusError(f"{self.name} only listens")
-        if self._settings.data_bitrate is None and any(flags & _FD for flags in batch.buffer[FLAGS_COLUMN]):
+        if self._settings.data_bitrate is None and any(flags & FD for flags in batch.buffer[FLAGS_COLUMN]):
             raise BusError(f"{self.name} was opened for classic CAN; CAN FD is asked for with ?dbitrate=2000000")
         try:
             lines = slcan_lines(batch.buffer)
@@ -339,7 +338,7 @@ class SlcanBus(FrameBus):
 
 def _as_own(records: bytes, number: int, now: float) -> bytes:
     return b"".join(
-        RECORD.pack(now, identifier, number, flags | _OWN, length, data)
+        RECORD.pack(now, identifier, number, flags | OWN, length, data)
         for _, identifier, _, flags, length, data in RECORD.iter_unpack(records)
     )
 

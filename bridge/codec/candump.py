@@ -15,19 +15,24 @@ import re
 from binascii import unhexlify
 from typing import Final
 
-from bridge.frames import EXTENDED_ID_MAX, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
+from bridge.frames import (
+    BITRATE_SWITCH,
+    ERROR,
+    ERROR_STATE_INDICATOR,
+    EXTENDED,
+    EXTENDED_ID_MAX,
+    FD,
+    RECORD,
+    RECORD_SIZE,
+    REMOTE,
+    STANDARD_ID_MAX,
+)
 
 _STANDARD_DIGITS = 3
 _ERROR_BIT = 0x20000000  # CAN_ERR_FLAG of linux/can.h
 _TIMESTAMP_LIMIT = 2.0**40
-_EXTENDED: Final = int(FrameFlags.EXTENDED)
-_FD: Final = int(FrameFlags.FD)
-_BITRATE_SWITCH: Final = int(FrameFlags.BITRATE_SWITCH)
-_ERROR_STATE: Final = int(FrameFlags.ERROR_STATE_INDICATOR)
-_ERROR: Final = int(FrameFlags.ERROR)
-_REMOTE: Final = int(FrameFlags.REMOTE)
 _FD_FLAGS: Final = tuple(
-    _FD | (_BITRATE_SWITCH if nibble & 1 else 0) | (_ERROR_STATE if nibble & 2 else 0) for nibble in range(16)
+    FD | (BITRATE_SWITCH if nibble & 1 else 0) | (ERROR_STATE_INDICATOR if nibble & 2 else 0) for nibble in range(16)
 )
 
 #: Seconds and microseconds; more decimals than those do not count.
@@ -90,15 +95,15 @@ def parse_line(line: bytes, bus: int, channel: bytes | None = None) -> bytes | N
     digits, asked, fd_flags, data = frame.groups()
     identifier, flags = int(digits, 16), 0
     if len(digits) > _STANDARD_DIGITS:
-        flags = _EXTENDED
+        flags = EXTENDED
         if 0 <= identifier - _ERROR_BIT <= EXTENDED_ID_MAX:
             identifier -= _ERROR_BIT
-            flags = _ERROR
+            flags = ERROR
     if identifier > (EXTENDED_ID_MAX if flags else STANDARD_ID_MAX):
         raise ValueError(f"not an arbitration id: {_shown(digits)}")
     seconds = int(time[1] + (time[2] or b"").ljust(6, b"0")) / 1e6
     if asked is not None:
-        return RECORD.pack(seconds, identifier, bus, flags | _REMOTE, int(asked or 0), b"")
+        return RECORD.pack(seconds, identifier, bus, flags | REMOTE, int(asked or 0), b"")
     payload = unhexlify(data.replace(b".", b""))
     if len(payload) > (8 if fd_flags is None else 64):
         raise ValueError(f"{len(payload)} data bytes do not fit the frame")
@@ -133,21 +138,21 @@ def _stamp(timestamp: float) -> bytes:
 
 
 def _frame(identifier: int, flags: int, length: int, data: bytes) -> bytes:
-    fd, wide = flags & _FD, flags & (_EXTENDED | _ERROR)
+    fd, wide = flags & FD, flags & (EXTENDED | ERROR)
     if (
         identifier > (EXTENDED_ID_MAX if wide else STANDARD_ID_MAX)
         or length > (64 if fd else 8)
-        or (fd and flags & _REMOTE)
+        or (fd and flags & REMOTE)
     ):
         raise ValueError(f"no line says a frame with the id 0x{identifier:x}, flags 0x{flags:x} and {length} bytes")
-    if flags & _ERROR:
+    if flags & ERROR:
         identifier |= _ERROR_BIT
     start = b"%08X#" % identifier if wide else b"%03X#" % identifier
-    if flags & _REMOTE:
+    if flags & REMOTE:
         return start + (b"R%d" % length if length else b"R")
     if fd:
         # Newer kernels also set 4 here, which only says once more that it is CAN FD.
-        start += b"#%X" % ((1 if flags & _BITRATE_SWITCH else 0) | (2 if flags & _ERROR_STATE else 0))
+        start += b"#%X" % ((1 if flags & BITRATE_SWITCH else 0) | (2 if flags & ERROR_STATE_INDICATOR else 0))
     return start + data[:length].hex().upper().encode()
 
 

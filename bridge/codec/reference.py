@@ -11,7 +11,7 @@ from bridge.codec import translator
 from bridge.codec.program import Environment, FrameFunction, compile_message
 from bridge.codec.records import Records
 from bridge.codec.translator import EXTENDED_KEY, FrameWatcher, clock_period, frame_key, runs_python
-from bridge.frames import EXTENDED_ID_MAX, FrameBatch, FrameFlags
+from bridge.frames import EXTENDED, EXTENDED_ID_MAX, FD, FrameBatch, FrameFlags
 from bridge.limits import RAW_IDS_LIMIT
 from bridge.openxc.messages import PayloadFormat
 from bridge.openxc.protobuf_wire import can_record
@@ -21,10 +21,7 @@ from bridge.profile.plan import Plan
 #: Remote frames have no data and error frames are no frames of the bus: neither becomes a record.
 _UNSPOKEN = int(FrameFlags.REMOTE | FrameFlags.ERROR)
 
-# Plain integers: the arithmetic of an IntFlag would cost more than the rest of a frame.
-_EXTENDED = int(FrameFlags.EXTENDED)
-_FD = int(FrameFlags.FD)
-_MARKED = _EXTENDED | _FD
+_MARKED = EXTENDED | FD
 
 Functions = dict[int, tuple[dict[int, FrameFunction], dict[int, FrameFunction]]]  #: by bus: standard ids, extended ids
 _NOTHING: tuple[dict[int, FrameFunction], dict[int, FrameFunction]] = ({}, {})
@@ -131,13 +128,13 @@ class Translator(translator.Translator):
     def _write_raw(self, bus: int, identifier: int, flags: int, data: bytes) -> None:
         if self._writes_json:
             if flags & _MARKED:
-                extended = ',"frame_format":"extended"' if flags & _EXTENDED else ""
-                fd = ',"fd":true' if flags & _FD else ""
+                extended = ',"frame_format":"extended"' if flags & EXTENDED else ""
+                fd = ',"fd":true' if flags & FD else ""
                 self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"{extended}{fd}}}\0')
             else:
                 self._json.append(f'{{"bus":{bus},"id":{identifier},"data":"0x{data.hex()}"}}\0')
         if self._writes_protobuf:
-            self._protobuf.append(can_record(bus, identifier, data, bool(flags & _EXTENDED)))
+            self._protobuf.append(can_record(bus, identifier, data, bool(flags & EXTENDED)))
 
     # Building
 

@@ -21,7 +21,18 @@ import re
 from binascii import unhexlify
 from typing import Final
 
-from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD, RECORD_SIZE, STANDARD_ID_MAX, FrameFlags
+from bridge.frames import (
+    BITRATE_SWITCH,
+    ERROR,
+    EXTENDED,
+    EXTENDED_ID_MAX,
+    FD,
+    FD_LENGTHS,
+    RECORD,
+    RECORD_SIZE,
+    REMOTE,
+    STANDARD_ID_MAX,
+)
 
 #: The longest line, without its end: a CAN FD frame with a 29-bit id, 64 bytes and a timestamp,
 #: and a line feed on either side, which some adapters write.
@@ -31,17 +42,15 @@ COUNTER_PERIOD: Final = 60.0  #: seconds from 0 to 0 of an adapter's clock
 _COUNTER_MAX = 59_999  # milliseconds
 _ADRIFT_LIMIT = 2.0**40  # seconds; more between `epoch` and `now` are no Unix times
 
-_EXTENDED, _FD, _REMOTE = int(FrameFlags.EXTENDED), int(FrameFlags.FD), int(FrameFlags.REMOTE)
-_BITRATE_SWITCH, _ERROR = int(FrameFlags.BITRATE_SWITCH), int(FrameFlags.ERROR)
 _LETTERS: Final = {
     b"t": 0,
-    b"r": _REMOTE,
-    b"d": _FD,
-    b"b": _FD | _BITRATE_SWITCH,
-    b"T": _EXTENDED,
-    b"R": _EXTENDED | _REMOTE,
-    b"D": _EXTENDED | _FD,
-    b"B": _EXTENDED | _FD | _BITRATE_SWITCH,
+    b"r": REMOTE,
+    b"d": FD,
+    b"b": FD | BITRATE_SWITCH,
+    b"T": EXTENDED,
+    b"R": EXTENDED | REMOTE,
+    b"D": EXTENDED | FD,
+    b"B": EXTENDED | FD | BITRATE_SWITCH,
 }
 #: Letter, id, DLC, and the digits of data and timestamp. Ids that are too large do not match.
 _FRAME = re.compile(
@@ -128,9 +137,9 @@ def _record(line: bytes, bus: int, now: float, epoch: float | None) -> bytes | N
     standard, short_id, extended, long_id, dlc, digits = match.groups()
     flags = _LETTERS[standard or extended]
     length = FD_LENGTHS[int(dlc, 16)]
-    if length > 8 and not flags & _FD:
+    if length > 8 and not flags & FD:
         return None  # the Linux driver refuses 9 to F here, too: no adapter can mean it
-    size = 0 if flags & _REMOTE else 2 * length
+    size = 0 if flags & REMOTE else 2 * length
     if len(digits) == size + 4:
         now = _stamped(int(digits[size:], 16), now, epoch)
     elif len(digits) != size:
@@ -147,16 +156,16 @@ def _stamped(milliseconds: int, now: float, epoch: float | None) -> float:
 
 
 def _line(_timestamp: float, identifier: int, _bus: int, flags: int, length: int, data: bytes) -> bytes:
-    extended, fd, remote = flags & _EXTENDED, flags & _FD, flags & _REMOTE
+    extended, fd, remote = flags & EXTENDED, flags & FD, flags & REMOTE
     if (
         identifier > (EXTENDED_ID_MAX if extended else STANDARD_ID_MAX)
         or length not in FD_LENGTHS
         or (length > 8 and not fd)
         or (fd and remote)
-        or flags & _ERROR
+        or flags & ERROR
     ):
         raise ValueError(f"no line says a frame with the id 0x{identifier:x}, flags 0x{flags:x} and {length} bytes")
-    letter = ("b" if flags & _BITRATE_SWITCH else "d") if fd else "r" if remote else "t"
+    letter = ("b" if flags & BITRATE_SWITCH else "d") if fd else "r" if remote else "t"
     start = f"{letter.upper()}{identifier:08X}" if extended else f"{letter}{identifier:03X}"
     digits = "" if remote else data[:length].hex().upper()
     return f"{start}{FD_LENGTHS.index(length):X}{digits}\r".encode()

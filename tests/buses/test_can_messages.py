@@ -4,8 +4,8 @@ import can
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.buses.can_messages import OWN, messages_of, record_of
-from bridge.frames import FD_LENGTHS, Frame, FrameBatch, FrameFlags
+from bridge.buses.can_messages import messages_of, record_of
+from bridge.frames import FD_LENGTHS, OWN, Frame, FrameBatch, FrameFlags
 
 FD_FLAGS = FrameFlags.FD | FrameFlags.BITRATE_SWITCH | FrameFlags.ERROR_STATE_INDICATOR
 
