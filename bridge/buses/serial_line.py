@@ -86,18 +86,22 @@ class SerialLine:
             return 0
 
     def _read(self) -> bool:
-        try:
-            data = os.read(self._fd, SERIAL_READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as error:
-            self._lose(error.strerror or str(error))
-            return False
-        if data:
+        """Take what is there, SERIAL_READ_SIZE at most; a terminal gives no more than 4 KiB at once."""
+        taken = 0
+        while taken < SERIAL_READ_SIZE and not self._is_lost:
+            try:
+                data = os.read(self._fd, SERIAL_READ_SIZE - taken)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                self._lose(error.strerror or str(error))
+                break
+            if not data:
+                self._lose("the line was hung up")
+                break
+            taken += len(data)
             self.received(data)
-        else:
-            self._lose("the line was hung up")
-        return bool(data)
+        return taken > 0
 
     def _lose(self, reason: str) -> None:
         self._stop()
