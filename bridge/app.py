@@ -19,7 +19,16 @@ from bridge import __version__, codec
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
-from bridge.buses.spec import BusSpec, PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
+from bridge.buses.socketcan import SocketCanBus
+from bridge.buses.spec import (
+    BusSpec,
+    PythonCanSpec,
+    ReplaySpec,
+    SimulatedSpec,
+    SocketCanSpec,
+    VirtualSpec,
+    parse_bus_spec,
+)
 from bridge.buses.virtual import Segment, VirtualBus
 from bridge.clients.client import Client
 from bridge.clients.hub import Hub
@@ -50,6 +59,7 @@ DEFAULT_LISTENERS = (
     ListenerSettings(url="pty:/tmp/openxc-vi"),
 )
 
+_ERROR_STATES = (BusState.ERROR_PASSIVE, BusState.BUS_OFF)
 _ENCODERS = {PayloadFormat.JSON: json_format.encode, PayloadFormat.PROTOBUF: protobuf_format.encode}
 
 
@@ -96,6 +106,8 @@ class Bridge:
         self._profile_faults = SeldomLog(_log)
         self._refusals = SeldomLog(_log)
         self._send_failures = SeldomLog(_log)
+        self._bus_states: dict[int, BusState] = {}  # as they were last reported
+        self._unrest: dict[BusState, SeldomLog] = {state: SeldomLog(_log) for state in BusState}
 
     def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
         places = ClientPlaces(self._settings.limits.clients)
@@ -190,8 +202,14 @@ class Bridge:
 
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         """A vehicle connection came, went or fell ill."""
-        level = logging.INFO if state is BusState.UP else logging.WARNING
-        _log.log(level, "bus %d (%s) is %s: %s", bus.number, bus.name, state.value, reason)
+        before, self._bus_states[bus.number] = self._bus_states.get(bus.number), state
+        values = (bus.number, bus.name, state.value, reason)
+        if state in _ERROR_STATES or before in _ERROR_STATES:
+            # A controller on a bad wire goes to and fro, as often as it sees a frame.
+            self._unrest[state].warning("bus %d (%s) is %s: %s", *values)
+        else:
+            level = logging.INFO if state is BusState.UP else logging.WARNING
+            _log.log(level, "bus %d (%s) is %s: %s", *values)
 
     def _replayed(self, fields: dict[str, Any]) -> None:
         """A record of a trace that is no frame: published as it was recorded, without its time.
@@ -383,7 +401,7 @@ def _overridden(bus: PlanBus, settings: BusSettings) -> PlanBus:
 
 
 def make_bus(
-    spec: PythonCanSpec | ReplaySpec | VirtualSpec | SimulatedSpec,
+    spec: BusSpec,
     described: PlanBus,
     ready: Callable[[], Awaitable[None]] | None = None,
     on_record: Callable[[dict[str, Any]], None] | None = None,
@@ -407,6 +425,11 @@ def make_bus(
                 spec.bitrate or described.speed,
                 loopback=described.loopback,
                 **spec.options,
+            )
+        case SocketCanSpec():
+            # Only what the user asks for changes an interface; the profile's speed is no request.
+            return SocketCanBus(
+                number, spec.text, spec.channel, spec.bitrate, spec.data_bitrate, loopback=described.loopback
             )
         case ReplaySpec():
             return ReplayBus(

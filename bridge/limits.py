@@ -21,11 +21,15 @@ CLIENT_STALL_TIMEOUT = 1.0  #: a client that read nothing for so long no longer 
 # What a bus may hold.
 BATCH_FRAMES_LIMIT = 1024  #: frames in one batch, so that one bus cannot hold up the others
 BUS_QUEUE_FRAMES = 65536  #: frames between a reader thread and the loop before the oldest are dropped
+RECEIVE_BUFFER = 4 * 1024 * 1024  #: bytes asked for a socket; the system may grant less
 BUS_REOPEN_DELAY = 2.0  #: from the loss of an adapter to the next attempt to open it
 READ_TIMEOUT = 0.05  #: how long a python-can interface's read may hold up closing
 READ_ERRORS_LIMIT = 5  #: unreadable frames in a row that mean a lost adapter
 WRITE_QUEUE_FRAMES = 8192  #: frames that wait for the adapter: a second of a saturated 1 Mbit/s bus
+WRITE_RETRY_DELAY = 0.001  #: from a full adapter to the next attempt
 WRITE_TIMEOUT = 0.5  #: from a full adapter to giving up a frame; also what close() grants the last ones
+LINK_LOOK_DELAY = 0.25  #: from the loss of a CAN interface to looking for it without news of it
+LINK_COMMAND_TIMEOUT = 5.0  #: for the program `ip` to show or to set an interface
 LINE_LIMIT = 64 * 1024  #: one line of a recording; what is longer is no text
 REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
 RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled

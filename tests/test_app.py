@@ -7,9 +7,11 @@ import pytest
 
 from bridge import config
 from bridge.app import DEFAULT_LISTENERS, DEMO, Bridge, make_bus, make_plan
+from bridge.buses.bus import BusState
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
-from bridge.buses.spec import PythonCanSpec, ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec
+from bridge.buses.socketcan import SocketCanBus
+from bridge.buses.spec import ReplaySpec, SimulatedSpec, SocketCanSpec, VirtualSpec, parse_bus_spec
 from bridge.buses.virtual import VirtualBus
 from bridge.config import load
 from bridge.errors import BusError, ConfigurationError
@@ -83,7 +85,7 @@ def test_a_plain_bus_gives_its_raw_frames_and_leaves_writing_to_the_listener(spe
 def test_the_n_th_bus_is_bus_n():
     plan, specs = plan_of("virtual", "replay:car.log", "socketcan:can0")
     assert [bus.number for bus in plan.buses] == [1, 2, 3]
-    assert specs == [VirtualSpec, ReplaySpec, PythonCanSpec]
+    assert specs == [VirtualSpec, ReplaySpec, SocketCanSpec]
 
 
 def test_a_database_gives_signals_and_no_raw_frames(dbc):
@@ -116,19 +118,19 @@ def test_buses_of_a_profile_that_nobody_names_are_virtual(two_buses):
     assert [bus.number for bus in plan.buses] == [1, 2]
     assert specs == [VirtualSpec, VirtualSpec]
     plan, specs = plan_of("socketcan:can0", profile=two_buses)
-    assert specs == [PythonCanSpec, VirtualSpec]
+    assert specs == [SocketCanSpec, VirtualSpec]
     assert [bus.loopback for bus in plan.buses] == [False, True]
 
 
 def test_the_demo_s_bus_is_simulated_unless_named():
     assert plan_of(profile="demo")[1] == [SimulatedSpec]
-    assert plan_of("socketcan:can0", profile="demo")[1] == [PythonCanSpec]
+    assert plan_of("socketcan:can0", profile="demo")[1] == [SocketCanSpec]
     assert plan_of(profile="obd2")[1] == [VirtualSpec]
 
 
 def test_a_bus_beyond_the_profile_s_own_is_undescribed(two_buses):
     plan, specs = plan_of("virtual", "virtual", "socketcan:can0", profile=two_buses)
-    assert specs[2] is PythonCanSpec
+    assert specs[2] is SocketCanSpec
     third = plan.buses[2]
     assert (third.number, third.raw_writable, third.passthrough, third.bypass_filter) == (3, None, False, True)
 
@@ -169,9 +171,24 @@ async def test_a_bus_of_each_kind():
     replay = make_bus(parse_bus_spec("replay:car.log?speed=max"), described)
     assert isinstance(replay, ReplayBus)
     assert replay.number == 2
-    real = make_bus(parse_bus_spec("socketcan:can0"), described)
-    assert isinstance(real, PythonCanBus)
-    assert real.number == 2
+    adapter = make_bus(parse_bus_spec("pcan:PCAN_USBBUS1"), described)
+    assert isinstance(adapter, PythonCanBus)
+    assert adapter.number == 2
+    interface = make_bus(parse_bus_spec("socketcan:can0"), described)
+    assert isinstance(interface, SocketCanBus)
+    assert (interface.number, interface.loopback) == (2, True)
+
+
+def test_only_the_user_asks_for_a_bitrate(monkeypatch):
+    made = []
+    monkeypatch.setattr("bridge.app.SocketCanBus", lambda *arguments, **options: made.append((arguments, options)))
+    described = PlanBus(1, "hs", speed=125000)
+    for text in ("socketcan:can0", "socketcan:can0@500000?dbitrate=2000000"):
+        make_bus(parse_bus_spec(text), described)
+    assert [(arguments[2:], options) for arguments, options in made] == [
+        (("can0", None, None), {"loopback": False}),
+        (("can0", 500000, 2000000), {"loopback": False}),
+    ]
 
 
 # Listeners
@@ -244,6 +261,25 @@ async def test_a_frame_that_a_closed_bus_cannot_send_is_a_line_in_the_log(caplog
         await writer.wait_closed()
     finally:
         await bridge.stop()
+
+
+async def test_a_bus_that_goes_to_and_fro_does_not_fill_the_log(caplog):
+    caplog.set_level("INFO")
+    bridge = bridge_of(bus=[{"spec": "virtual"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    bus = bridge.buses[1]
+    for _ in range(100):
+        bridge.bus_state_changed(bus, BusState.ERROR_PASSIVE, "too many errors")
+        bridge.bus_state_changed(bus, BusState.UP, "fewer errors")
+    bridge.bus_state_changed(bus, BusState.GONE, "unplugged")
+    bridge.bus_state_changed(bus, BusState.UP, "back")
+    bridge.bus_state_changed(bus, BusState.GONE, "unplugged again")
+    assert [line.partition(" is ")[2] for line in caplog.messages] == [
+        "error-passive: too many errors",
+        "up: fewer errors",
+        "gone: unplugged",
+        "up: back",
+        "gone: unplugged again",
+    ]
 
 
 async def test_what_a_trace_has_besides_frames_is_published(tmp_path):

@@ -25,16 +25,13 @@ import can
 
 from bridge.buses.can_errors import adapter_is_gone, explain, is_full
 from bridge.buses.can_messages import OWN, messages_of, record_of
+from bridge.buses.can_socket import widen_receive_buffer
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
-from bridge.limits import READ_ERRORS_LIMIT, READ_TIMEOUT, WRITE_QUEUE_FRAMES, WRITE_TIMEOUT
-
-WRITE_RETRY_DELAY = 0.001
-RECEIVE_BUFFER = 4 * 1024 * 1024  #: bytes asked for a socket; the system may grant less
+from bridge.limits import READ_ERRORS_LIMIT, READ_TIMEOUT, WRITE_QUEUE_FRAMES, WRITE_RETRY_DELAY, WRITE_TIMEOUT
 
 OptionValue = bool | int | float | str
 
-_SO_RCVBUFFORCE = 33  # linux/socket.h; Python has no name for it
 _UNIX_TIME = 1e9  # timestamps below it count from an adapter's start or the computer's
 _log = logging.getLogger(__name__)
 
@@ -99,28 +96,19 @@ def open_can_bus(parameters: CanParameters) -> can.BusABC:
         logger.setLevel(logging.CRITICAL)
     try:
         bus = can.Bus(channel=channel, interface=interface, **arguments)  # type: ignore[arg-type]
-        _widen_receive_buffer(bus, interface)
+        if interface == "udp_multicast":
+            with socket.socket(fileno=os.dup(bus.fileno())) as copy:
+                widen_receive_buffer(copy)
     except Exception as error:  # a driver raises what it likes
         raise BusError(explain(interface, channel, error)) from error
     return bus
 
 
-def _widen_receive_buffer(bus: can.BusABC, interface: str) -> None:
-    """A burst overruns the usual 200 KiB after some 250 frames, and a socket loses silently."""
-    if interface not in ("socketcan", "udp_multicast"):
-        return
-    with socket.socket(fileno=os.dup(bus.fileno())) as copy:
-        try:
-            copy.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)  # beyond rmem_max, for root
-        except OSError:
-            copy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-
-
 class _SentFrames:
     """Tells the own frames among those that were sent on this computer.
 
-    SocketCAN marks whatever a program of this computer sent, and python-can hands on no more than
-    that; so a frame is the bridge's own where it is also one of those that it has just sent.
+    Kvaser's driver and others mark whatever a program of this computer sent, and python-can hands
+    on no more than that; so a frame is the bridge's own where it has just sent such a one, too.
     """
 
     def __init__(self) -> None:

@@ -40,8 +40,6 @@ def explain(interface: str, channel: str | None, error: BaseException) -> str:
     if isinstance(error, TypeError) and channel is None and "'channel'" in text:
         return f"{interface} needs a channel: write {interface}:CHANNEL"
     code = error_number(error)
-    if interface == "socketcan" and (advice := _socketcan_advice(channel, code)):
-        return f"socketcan: {advice}"
     if code == errno.ENOENT:
         return f"{name}: there is no such device; is the adapter plugged in?"
     if code in (errno.EACCES, errno.EPERM):
@@ -88,21 +86,4 @@ def _missing_package(text: str) -> str | None:
         return _PACKAGES.get(match[1], match[1])
     if match := re.fullmatch(r"(?:The )?(\w+)(?: module is)? not installed", text):
         return _PACKAGES.get(match[1], match[1])
-    return None
-
-
-def _socketcan_advice(channel: str | None, code: int | None) -> str | None:
-    if code == errno.EAFNOSUPPORT:
-        return "this kernel has no CAN; load it with: modprobe can_raw"
-    if channel is None:
-        return None
-    if code == errno.ENODEV:
-        if channel.startswith("vcan"):
-            return (
-                f"{channel} does not exist; create it with: ip link add dev {channel} type vcan "
-                f"&& ip link set {channel} up"
-            )
-        return f"{channel} does not exist; the interfaces there are: ip -br link show type can"
-    if code == errno.ENETDOWN:
-        return f"{channel} is down; bring it up with: ip link set {channel} up"
     return None

@@ -91,9 +91,16 @@ class FrameBus(Bus):
 
     def __init__(self, number: int, name: str) -> None:
         super().__init__(number, name)
-        self.channels = IsotpChannels(self.send, number)
+        self.channels = IsotpChannels(self.send, number, changed=self._needed_ids_changed)
+        self._wanted_ids: frozenset[tuple[int, bool]] | None = None
         self._listener: BusListener | None = None
         self._queue = FrameQueue()
+
+    def want_ids(self, ids: frozenset[tuple[int, bool]] | None) -> None:
+        """See Bus.want_ids. It holds until the next call, whatever happens to the connection."""
+        if ids != self._wanted_ids:
+            self._wanted_ids = ids
+            self._needed_ids_changed()
 
     def open_isotp(
         self,
@@ -126,6 +133,15 @@ class FrameBus(Bus):
         self.channels.close_all()
         self._queue.clear()
         self.state = BusState.CLOSED
+
+    @property
+    def _needed_ids(self) -> frozenset[tuple[int, bool]] | None:
+        """(arbitration id, extended) of the frames that somebody hears; None is everything."""
+        return None if self._wanted_ids is None else self._wanted_ids | self.channels.heard_ids
+
+    def _needed_ids_changed(self) -> None:
+        """A bus that can leave frames out does so now: `_needed_ids` may be others than before."""
+        return
 
     def _change_state(self, state: BusState, reason: str) -> None:
         """Enter a state and say so, once."""

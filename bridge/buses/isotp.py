@@ -60,9 +60,18 @@ class IsotpTimeouts:
 class IsotpChannels:
     """All ISO-TP channels of one bus."""
 
-    def __init__(self, send: FrameSender, number: int, timeouts: IsotpTimeouts | None = None) -> None:
+    def __init__(
+        self,
+        send: FrameSender,
+        number: int,
+        timeouts: IsotpTimeouts | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Channels that send with `send`; `changed` is called after each change of `heard_ids`."""
         self.timeouts = timeouts or IsotpTimeouts()  #: of the channels that are opened from now on
+        self.heard_ids: frozenset[tuple[int, bool]] = frozenset()  #: (response id, extended) of the open ones
         self._send = send
+        self._changed = changed
         self._number = number
         self._links: dict[tuple[int, int, bool], _Link] = {}
         self._listening: dict[tuple[int, bool], list[_Link]] = {}
@@ -99,7 +108,7 @@ class IsotpChannels:
             link = _Link(self._send, self._number, key, self.timeouts, self._forget)
             self._links[key] = link
             self._listening.setdefault((response_id, extended), []).append(link)
-            self._ids = frozenset(identifier for identifier, _ in self._listening)
+            self._note_ids()
         return link.join(receiver, failure, progress)
 
     def feed(self, batch: FrameBatch) -> None:
@@ -138,7 +147,14 @@ class IsotpChannels:
             listeners.remove(link)
         if not listeners:
             self._listening.pop((response_id, extended), None)
-        self._ids = frozenset(identifier for identifier, _ in self._listening)
+        self._note_ids()
+
+    def _note_ids(self) -> None:
+        heard = frozenset(self._listening)
+        if heard != self.heard_ids:
+            self.heard_ids = heard
+            self._ids = frozenset(identifier for identifier, _ in heard)
+            self._changed()
 
 
 def _check_id(identifier: int, extended: bool) -> None:

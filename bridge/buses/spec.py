@@ -3,9 +3,11 @@
     simulated                                     the simulated vehicle
     virtual                                       an in-process bus with nobody on it
     replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
+    socketcan:CHANNEL[@BITRATE[?dbitrate=BITRATE]]
     INTERFACE[:CHANNEL][@BITRATE][?OPTION=VALUE[&OPTION=VALUE]...]
 
-The last is any interface of python-can; what is not written is taken from python-can's own
+A bitrate of a SocketCAN interface is a request to set it; without one the interface stays as it is.
+The last form is any interface of python-can; what is not written is taken from python-can's own
 configuration, and options go to the interface as they are: `true` and `false`, numbers, text. A
 `?`, `@` or `%` that belongs to a file's or a channel's name is written `%3F`, `%40`, `%25`.
 
@@ -67,6 +69,16 @@ class ReplaySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketCanSpec:
+    """A CAN interface of Linux."""
+
+    text: str
+    channel: str
+    bitrate: int | None = None  #: bit/s to set; None leaves the interface as it is
+    data_bitrate: int | None = None  #: bit/s of CAN FD's data phase, to set with the bitrate
+
+
+@dataclass(frozen=True, slots=True)
 class PythonCanSpec:
     """An interface of python-can."""
 
@@ -77,7 +89,7 @@ class PythonCanSpec:
     options: Mapping[str, OptionValue] = field(default_factory=lambda: MappingProxyType({}))
 
 
-BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | PythonCanSpec
+BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SocketCanSpec | PythonCanSpec
 
 
 def parse_bus_spec(text: str) -> BusSpec:
@@ -98,6 +110,8 @@ def parse_bus_spec(text: str) -> BusSpec:
     options = _options(text, query)
     if kind == "replay":
         return _replay(text, rest, options)
+    if own == "socketcan":
+        return _socketcan(text, body, options)
     return _python_can(text, body, options)
 
 
@@ -156,12 +170,35 @@ def _switch(text: str, name: str, options: dict[str, str | None]) -> bool:
     raise _wrong(text, f"{name} is given or not, it has no value {value!r}")
 
 
-def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonCanSpec:
+def _socketcan(text: str, body: str, options: dict[str, str | None]) -> SocketCanSpec:
+    address, bitrate = _address(text, body)
+    channel = unquote(address.partition(":")[2])
+    if not channel:
+        raise _wrong(text, "the channel of socketcan is missing; write the interface's name, as in socketcan:can0")
+    if "fd" in options:
+        raise _wrong(text, "CAN FD needs no option, its frames are taken where the interface has it; leave fd out")
+    if unknown := sorted(options.keys() - {"dbitrate"}):
+        raise _wrong(text, f"socketcan has no option {unknown[0]}, only dbitrate")
+    data_bitrate = _bitrate(text, options["dbitrate"] or "") if "dbitrate" in options else None
+    if data_bitrate is not None and (bitrate is None or data_bitrate < bitrate):
+        raise _wrong(text, "dbitrate needs a bitrate no higher than it, as in socketcan:can0@500000?dbitrate=2000000")
+    return SocketCanSpec(text.strip(), channel, bitrate, data_bitrate)
+
+
+def _address(text: str, body: str) -> tuple[str, int | None]:
+    """What stands before @BITRATE, and the bitrate."""
     address, at, rate = body.rpartition("@")
-    if not at:
-        address, rate = body, ""
-    elif not (rate.isascii() and rate.isdecimal() and int(rate)):
+    return (address, _bitrate(text, rate)) if at else (body, None)
+
+
+def _bitrate(text: str, rate: str) -> int:
+    if not (rate.isascii() and rate.isdecimal() and int(rate)):
         raise _wrong(text, f"{rate!r} is no bitrate, which is a number of bits a second such as 500000")
+    return int(rate)
+
+
+def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonCanSpec:
+    address, bitrate = _address(text, body)
     interface, colon, channel = address.partition(":")
     if not _INTERFACE.fullmatch(interface):
         raise _wrong(text, "an interface's name is missing" if not interface else f"{interface!r} is no interface")
@@ -174,7 +211,7 @@ def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonC
         text=text.strip(),
         interface=interface,
         channel=unquote(channel) if colon else None,
-        bitrate=int(rate) if at else None,
+        bitrate=bitrate,
         options=MappingProxyType({name: _typed(value) for name, value in options.items()}),
     )
 

@@ -17,36 +17,6 @@ def caused(error: Exception, cause: BaseException) -> Exception:
     ("interface", "channel", "error", "line"),
     [
         (
-            "socketcan",
-            "vcan9",
-            OSError(errno.ENODEV, "No such device"),
-            "socketcan: vcan9 does not exist; create it with: ip link add dev vcan9 type vcan && ip link set vcan9 up",
-        ),
-        (
-            "socketcan",
-            "can3",
-            OSError(errno.ENODEV, "No such device"),
-            "socketcan: can3 does not exist; the interfaces there are: ip -br link show type can",
-        ),
-        (
-            "socketcan",
-            "can0",
-            can.CanOperationError("Error receiving: Network is down", errno.ENETDOWN),
-            "socketcan: can0 is down; bring it up with: ip link set can0 up",
-        ),
-        (
-            "socketcan",
-            "can0",
-            OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol"),
-            "socketcan: this kernel has no CAN; load it with: modprobe can_raw",
-        ),
-        (
-            "socketcan",
-            None,
-            OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol"),
-            "socketcan: this kernel has no CAN; load it with: modprobe can_raw",
-        ),
-        (
             "slcan",
             "/dev/ttyACM0",
             caused(can.CanInitializationError("x"), OSError(errno.ENOENT, "No such file")),

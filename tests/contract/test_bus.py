@@ -20,14 +20,13 @@ import can
 import pytest
 
 from bridge.buses.bus import Bus, BusState
-from bridge.buses.can_adapter import RECEIVE_BUFFER
 from bridge.buses.frame_bus import FrameBus
 from bridge.buses.isotp import IsotpTimeouts
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.virtual import Segment, VirtualBus
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
-from bridge.limits import BATCH_FRAMES_LIMIT
+from bridge.limits import BATCH_FRAMES_LIMIT, RECEIVE_BUFFER
 
 PATIENCE = 20.0  #: seconds until a test gives up waiting; no test waits so long when all is well
 
@@ -225,6 +224,35 @@ class BusContract:
         sender.send(FrameBatch.of([Frame(id=3)]))
         assert [f.id for f in await heard.heard(1)] == [3]
 
+    async def test_wanted_ids_arrive_in_order_whatever_else_does(self, opened) -> None:
+        sender, _ = await opened(1)
+        receiver, heard = await opened(2)
+        receiver.want_ids(frozenset({(0x10, False), (0x11, True)}))
+        frames = [Frame(id=i, extended=extended) for extended in (False, True) for i in (0x10, 0x11, 0x12)] * 20
+        sender.send(FrameBatch.of(frames))
+        await heard.until(lambda: sum(f.id == 0x11 and f.extended for f in heard.frames) == 20)
+        wanted = [(f.id, f.extended) for f in heard.frames if (f.id, f.extended) in {(0x10, False), (0x11, True)}]
+        assert wanted == [(0x10, False), (0x11, True)] * 20
+        receiver.want_ids(None)
+        heard.frames.clear()
+        sender.send(FrameBatch.of(frames))
+        assert [essence(f) for f in await heard.heard(len(frames))] == [essence(f) for f in frames]
+
+    async def test_wanted_ids_are_no_more_than_a_hint(self, opened) -> None:
+        """Too many for any adapter, before opening, across closing: what is wanted arrives."""
+        sender, _ = await opened(1)
+        receiver, wanted = self.make(2), [Frame(id=i) for i in range(600)]
+        receiver.want_ids(frozenset((frame.id, False) for frame in wanted))
+        for _ in range(2):
+            heard = Listener()
+            await receiver.open(heard)
+            for start in range(0, len(wanted), self.window):
+                part = wanted[start : start + self.window]
+                sender.send(FrameBatch.of(part))
+                await heard.heard(start + len(part))
+            await receiver.close()
+            assert [f.id for f in heard.frames] == list(range(600))
+
     # Life.
 
     async def test_the_state_says_whether_it_is_open(self) -> None:
@@ -383,6 +411,20 @@ class BusContract:
         (control,) = await at_ecu.heard(1)
         assert (control.id, control.data) == (0x7E0, b"\x30" + bytes(7))
         assert tester.parts == 1
+
+    async def test_channels_hear_their_ids_though_no_other_is_wanted(self, opened) -> None:
+        tester_bus, _ = await opened(1)
+        ecu_bus, _ = await opened(2)
+        early, ecu = Peer(tester_bus, 0x7E0, 0x7E8), Peer(ecu_bus, 0x7E8, 0x7E0)
+        for bus in (tester_bus, ecu_bus):
+            bus.want_ids(frozenset())
+        late = Peer(tester_bus, 0x7E1, 0x7E9)
+        late_ecu = Peer(ecu_bus, 0x7E9, 0x7E1)
+        for tester, answers in ((early, ecu), (late, late_ecu)):
+            tester.channel.send(bytes(range(100)))
+            assert await answers.payload() == bytes(range(100))
+            answers.channel.send(b"answer")
+            assert await tester.payload() == b"answer"
 
     async def test_frames_reach_the_listener_before_the_channels(self, opened) -> None:
         bus, heard = await opened(1)
