@@ -25,13 +25,8 @@ For a debugger, or to have a look around in there:
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import os
-import shutil
 import socket
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,13 +34,13 @@ import pytest
 
 from tests.daemon.conftest import drive, join, start, start_shared
 
+from .can_utils import REQUIRED, ip, is_up, need
 from .elsewhere import Elsewhere, unavailable
 
 __all__ = ["drive", "join", "start", "start_shared"]  # fixtures that these tests have in common with tests/daemon
 
 HERE = Path(__file__).parent
 WAY = os.environ.get("VCAN_KERNEL")  #: set by tools/vcan-kernel: this is where SocketCAN is
-REQUIRED = os.environ.get("OPENXC_BRIDGE_VCAN") == "required"
 GROUP = "vcan"
 
 _elsewhere = pytest.StashKey[Elsewhere]()
@@ -106,3 +101,32 @@ def _failure(item: pytest.Item, text: str) -> pytest.TestReport:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _elsewhere in session.stash:
         session.stash[_elsewhere].end()
+
+
+# For the tests themselves
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs() -> None:
+    need("ip", "candump", "cansend", "cangen", "canplayer")
+
+
+@pytest.fixture(autouse=True)
+def _interfaces() -> None:
+    """vcan0 and vcan1 are up, whatever the test before did to them."""
+    for name in ("vcan0", "vcan1"):
+        if not is_up(name):
+            ip(f"link set {name} up")
+
+
+@pytest.fixture
+def own_interface() -> Iterator[str]:
+    """A vcan interface that only this test has, up: it may be taken down and removed."""
+    if WAY == "interfaces":
+        pytest.skip("no interface can be made here; that takes root, or user namespaces")
+    name = "vcan7"
+    ip(f"link add dev {name} type vcan")
+    ip(f"link set dev {name} up")
+    yield name
+    if name in [found for _, found in socket.if_nameindex()]:
+        ip(f"link del {name}")
