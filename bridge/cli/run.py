@@ -28,7 +28,8 @@ buses (the n-th --bus is OpenXC bus n):
   virtual                          a bus with nobody on it
   replay:FILE[?speed=max][&loop][&wait]
                                    a recording: any log that python-can reads, or an OpenXC trace
-  socketcan:can0, slcan:/dev/ttyACM0@500000, pcan:PCAN_USBBUS1@500000, ...
+  socketcan:CHANNEL[@BITRATE]      a CAN interface of Linux, CAN FD included; a bitrate is set by root only
+  slcan:/dev/ttyACM0@500000, pcan:PCAN_USBBUS1@500000, ...
                                    INTERFACE:CHANNEL[@BITRATE] of any python-can interface
 
 listeners:
