@@ -73,7 +73,8 @@ class Candump:
 
     def __init__(self, *interfaces: str) -> None:
         before = {interface: receivers(interface) for interface in interfaces}
-        self._process = subprocess.Popen(["candump", "-L", *interfaces], stdout=subprocess.PIPE)
+        # It reads frame by frame, so its socket must hold what comes at once.
+        self._process = subprocess.Popen(["candump", "-L", "-r", f"{8 << 20}", *interfaces], stdout=subprocess.PIPE)
         self._buffer = b""
         for interface, count in before.items():
             until(lambda interface=interface, count=count: receivers(interface) > count, f"candump on {interface}")
@@ -89,7 +90,8 @@ class Candump:
         """The next lines, without their time."""
         assert self._process.stdout is not None
         while self._buffer.count(b"\n") < count:
-            assert select.select([self._process.stdout], [], [], SOON)[0], f"candump is silent after {self._buffer!r}"
+            there = self._buffer.count(b"\n")
+            assert select.select([self._process.stdout], [], [], SOON)[0], f"candump is silent after {there} lines"
             self._buffer += os.read(self._process.stdout.fileno(), 1 << 16)
         *lines, self._buffer = self._buffer.split(b"\n", count)
         return [timeless(line.decode()) for line in lines]

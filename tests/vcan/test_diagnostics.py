@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import subprocess
 import sys
+from contextlib import suppress
 
 import can
 import isotp
 import pytest
 
 from bridge.openxc.messages import DiagnosticResponse, SimpleMessage
-from bridge.simulator.ecus import LONGEST, LONGEST_LENGTH, VIN, pattern
+from bridge.simulator.ecus import VIN, pattern
 from tests.daemon.harness import PROJECT, SOON
 
 ENGINE, FUNCTIONAL = 0x7E0, 0x7DF
 SIMULATED, ISOTP = 1, 2  #: buses
 LENGTH = 600  #: bytes of a response that takes several blocks of consecutive frames
+PATIENCE = 5.0  #: seconds before an app asks again: a busy machine may keep an ECU from answering in its time
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,19 @@ async def app(daemon, join):
     return await join(daemon.url)
 
 
-async def ask(app, mode, pid, *, bus=SIMULATED, identifier=ENGINE):
-    assert (await app.request(identifier, mode, pid, bus=bus)).status
-    return await app.find(lambda record: isinstance(record, DiagnosticResponse) and record.mode == mode)
+async def ask(app, mode, pid, *, bus=SIMULATED, identifier=ENGINE, count=1):
+    """Request until so many ECUs have answered; their responses."""
+    for _ in range(4):
+        assert (await app.request(identifier, mode, pid, bus=bus)).status
+        found = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while len(found) < count:
+                    response = await app.find(lambda record: isinstance(record, DiagnosticResponse))
+                    assert (response.bus, response.mode, response.pid) == (bus, mode, pid)
+                    found[response.id] = response
+                return found
+    raise AssertionError(f"no answer to service 0x{mode:x}")
 
 
 async def test_the_vehicle_is_heard(app):
@@ -64,25 +77,24 @@ async def test_the_vehicle_is_heard(app):
 
 @pytest.mark.parametrize(("pid", "low", "high"), [(0x05, -40, 130), (0x0C, 0, 7000), (0x0D, 0, 150)])
 async def test_pids_of_obd2(app, pid, low, high):
-    response = await ask(app, 0x01, pid)
+    response = (await ask(app, 0x01, pid))[ENGINE]
     assert response.success
     assert low <= response.value <= high
 
 
 async def test_the_vin_takes_several_frames(app):
-    response = await ask(app, 0x09, 0x02)
+    response = (await ask(app, 0x09, 0x02))[ENGINE]
     assert response.payload == b"\x01" + VIN.encode()
 
 
-async def test_the_longest_response(app):
-    response = await ask(app, 0x22, LONGEST)
-    assert response.payload == pattern(LONGEST_LENGTH)
-
-
 async def test_a_functional_request_is_answered_by_each_ecu(app):
-    assert (await app.request(FUNCTIONAL, 0x01, 0x00, bus=SIMULATED)).status
-    found = {(await app.find(lambda record: isinstance(record, DiagnosticResponse))).id for _ in range(2)}
-    assert found == {0x7E8, 0x7E9}
+    assert set(await ask(app, 0x01, 0x00, identifier=FUNCTIONAL, count=2)) == {0x7E8, 0x7E9}
+
+
+def answer(stack, content):
+    """An ECU's answer to one request."""
+    assert stack.recv(block=True, timeout=SOON) == b"\x22\xf1\x90"
+    stack.send(b"\x62\xf1\x90" + content)
 
 
 @pytest.mark.parametrize("block_size", [0, 8])
@@ -93,12 +105,11 @@ async def test_an_ecu_with_another_isotp(app, block_size):
     with can.Bus(interface="socketcan", channel="vcan1") as bus:
         stack = isotp.CanStack(bus, address=address, params={"blocksize": block_size})
         stack.start()
+        answering = asyncio.create_task(asyncio.to_thread(answer, stack, content))
         try:
-            assert (await app.request(ENGINE, 0x22, 0xF190, bus=ISOTP)).status
-            assert stack.recv(block=True, timeout=SOON) == b"\x22\xf1\x90"
-            stack.send(b"\x62\xf1\x90" + content)
-            response = await app.find(lambda record: isinstance(record, DiagnosticResponse))
+            response = (await ask(app, 0x22, 0xF190, bus=ISOTP))[ENGINE]
         finally:
+            await answering
             stack.stop()
-    assert (response.bus, response.id, response.success) == (ISOTP, ENGINE, True)
+    assert response.success
     assert response.payload == content

@@ -8,7 +8,7 @@ from tests.daemon.test_recording import Drive, check
 
 from .can_utils import run
 
-FLOOD = 20_000  #: frames: over two seconds of a saturated bus of 1 Mbit/s
+FLOOD = 10_000  #: frames: more than a second of a saturated bus of 1 Mbit/s
 
 
 def lost(daemon):
