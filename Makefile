@@ -28,7 +28,7 @@ run: $(VENV)/installed
 	$(BIN)/openxc-bridge run $(ARGS)
 
 test: $(VENV)/developer
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .

@@ -52,11 +52,12 @@ def _ours(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if WAY is None:
         for item in filter(_ours, items):
-            item.add_marker(pytest.mark.xdist_group(GROUP))
             item.add_marker(pytest.mark.timeout(0))  # it has its time in there
+            if config.pluginmanager.hasplugin("xdist"):
+                item.add_marker(pytest.mark.xdist_group(GROUP))
 
 
 @pytest.hookimpl(tryfirst=True)
