@@ -15,7 +15,9 @@ from setuptools import Extension, setup
 
 MODE = os.environ.get("OPENXC_BRIDGE_EXTENSION", "optional")
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict-prototypes"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"]
+SANITIZERS = "-fsanitize=address,undefined,float-cast-overflow"
+# Python's own flags may define signed overflow (-fwrapv), and hide it with that.
+SANITIZE = [SANITIZERS, "-fno-sanitize-recover=all", "-fno-wrapv", "-fno-omit-frame-pointer", "-O1", "-g"]
 
 # One wheel per platform serves every Python from 3.11 on; a build without the GIL has no stable ABI.
 STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -39,11 +41,13 @@ extension = Extension(
         *(STRICT if MODE in ("required", "sanitize") else []),
         *(SANITIZE if MODE == "sanitize" else []),
     ],
-    extra_link_args=["-fsanitize=address,undefined"] if MODE == "sanitize" else [],
+    extra_link_args=[SANITIZERS] if MODE == "sanitize" else [],
     optional=MODE == "optional",
 )
 
-setup(
-    ext_modules=[] if MODE == "none" else [extension],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI and MODE != "none" else {},
-)
+# A directory for each mode: no build takes what another one left for up to date.
+options = {"build": {"build_base": f"build/{MODE}"}}
+if STABLE_ABI and MODE != "none":
+    options["bdist_wheel"] = {"py_limited_api": "cp311"}
+
+setup(ext_modules=[] if MODE == "none" else [extension], options=options)

@@ -19,12 +19,15 @@ from bridge import __version__, codec
 from bridge.buses.bus import Bus, BusState, IsotpChannel
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
+from bridge.buses.slcan import DEFAULT_BAUDRATE, SlcanBus
+from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.buses.socketcan import SocketCanBus
 from bridge.buses.spec import (
     BusSpec,
     PythonCanSpec,
     ReplaySpec,
     SimulatedSpec,
+    SlcanSpec,
     SocketCanSpec,
     VirtualSpec,
     parse_bus_spec,
@@ -37,7 +40,7 @@ from bridge.clients.urls import TcpUrl, make_listener, parse_listen_url
 from bridge.config import BusSettings, ListenerSettings, Settings
 from bridge.diagnostics.addressing import ChannelAddress
 from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
-from bridge.errors import BusError
+from bridge.errors import BusError, ConfigurationError
 from bridge.frames import Frame, FrameBatch
 from bridge.interface import Identity, Output, Peer, VehicleInterface
 from bridge.limits import LOGGED_LENGTH, SHUTDOWN_TIMEOUT
@@ -108,6 +111,7 @@ class Bridge:
         self._send_failures = SeldomLog(_log)
         self._bus_states: dict[int, BusState] = {}  # as they were last reported
         self._unrest: dict[BusState, SeldomLog] = {state: SeldomLog(_log) for state in BusState}
+        self._told_ids = -1  # the translator's wanted_changes when the buses were last told
 
     def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
         places = ClientPlaces(self._settings.limits.clients)
@@ -150,6 +154,7 @@ class Bridge:
             _log.warning("%s", warning)
         for listener in self.listeners:
             await listener.open(self)
+        self._tell_wanted_ids()
         for bus in self.buses.values():
             await bus.open(self)
         for vehicle in self._vehicles:
@@ -228,7 +233,7 @@ class Bridge:
 
     def client_connected(self, client: Client) -> None:
         """An app is there."""
-        app = _App(client, Peer(repr(client), _grants(client)), StreamDecoder())
+        app = _App(client, Peer(repr(client), _grants(client)), StreamDecoder(can_writes=codec.can_writes))
         self._apps[client.id] = app
         self._by_peer[app.peer] = app
         self._hub.add(client)
@@ -293,7 +298,16 @@ class Bridge:
             self._refusals.warning("write refused: %s", _one_line(refusal))
         for fault in output.faults:
             self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
+        self._tell_wanted_ids()
         self._schedule()
+
+    def _tell_wanted_ids(self) -> None:
+        """Have each bus read only what makes a difference, whenever that is something else."""
+        translator = self.interface.translator
+        if self._told_ids != translator.wanted_changes:
+            self._told_ids = translator.wanted_changes
+            for bus in self.buses.values():
+                bus.want_ids(translator.wanted_ids(bus.number))
 
     def _respond(self, peer: Peer, response: CommandResponse) -> None:
         app = self._by_peer.get(peer)
@@ -413,6 +427,9 @@ def make_bus(
         described: what the plan says of the bus.
         ready: awaited by a recording at full speed before each batch.
         on_record: gets the records of a trace that are no frames.
+
+    Raises:
+        ConfigurationError: a bit rate that the adapter has no command for.
     """
     number = described.number
     match spec:
@@ -431,6 +448,15 @@ def make_bus(
             return SocketCanBus(
                 number, spec.text, spec.channel, spec.bitrate, spec.data_bitrate, loopback=described.loopback
             )
+        case SlcanSpec():
+            return SlcanBus(
+                number,
+                spec.text,
+                spec.device,
+                _channel_settings(spec, described),
+                baudrate=spec.baudrate or DEFAULT_BAUDRATE,
+                loopback=described.loopback,
+            )
         case ReplaySpec():
             return ReplayBus(
                 number,
@@ -444,6 +470,13 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def _channel_settings(spec: SlcanSpec, described: PlanBus) -> ChannelSettings:
+    try:
+        return ChannelSettings(spec.bitrate or described.speed, spec.btr, spec.data_bitrate, spec.listen_only)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"bus {spec.text!r}: {error}") from error
 
 
 def _grants(holder: Listener | Client) -> Write:

@@ -28,6 +28,9 @@ RECORD_SIZE = RECORD.size
 STANDARD_ID_MAX = 0x7FF
 EXTENDED_ID_MAX = 0x1FFFFFFF
 
+#: Data bytes of a CAN FD frame for each DLC (ISO 11898-1).
+FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
+
 
 class FrameFlags(enum.IntFlag):
     """What a frame is besides its id and data."""

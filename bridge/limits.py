@@ -14,12 +14,13 @@ CLIENTS_LIMIT = 256  #: connections at once, over all listeners
 # How records leave (clients/hub.py says why).
 FLUSH_SIZE = 64 * 1024  #: published in one format and written without waiting for more
 FLUSH_REST = 9.0  #: times the duration of a flush: the least time to the next one
-FLUSH_DELAY_LIMIT = 0.005  #: a record waits for others at most
-FLUSH_DELAY_LEAST = 0.00025  #: a shorter wait is none, because a timer's own resolution is 1 ms
+FLUSH_DELAY_LIMIT = 0.005  #: a record waits for others at most, as long as a flush takes no longer
+FLUSH_DELAY_LEAST = 0.001  #: the rest of a wait that may be left out; the resolution of a timer
 CLIENT_STALL_TIMEOUT = 1.0  #: a client that read nothing for so long no longer holds up a `max` replay
 
 # What a bus may hold.
 BATCH_FRAMES_LIMIT = 1024  #: frames in one batch, so that one bus cannot hold up the others
+READ_PERIOD = 0.001  #: from one read to the next under load: frames gather in the kernel, no lone one waits
 BUS_QUEUE_FRAMES = 65536  #: frames between a reader thread and the loop before the oldest are dropped
 RECEIVE_BUFFER = 4 * 1024 * 1024  #: bytes asked for a socket; the system may grant less
 BUS_REOPEN_DELAY = 2.0  #: from the loss of an adapter to the next attempt to open it
@@ -28,11 +29,20 @@ READ_ERRORS_LIMIT = 5  #: unreadable frames in a row that mean a lost adapter
 WRITE_QUEUE_FRAMES = 8192  #: frames that wait for the adapter: a second of a saturated 1 Mbit/s bus
 WRITE_RETRY_DELAY = 0.001  #: from a full adapter to the next attempt
 WRITE_TIMEOUT = 0.5  #: from a full adapter to giving up a frame; also what close() grants the last ones
-LINK_LOOK_DELAY = 0.25  #: from the loss of a CAN interface to looking for it without news of it
+LINK_LOOK_DELAY = 0.25  #: between two looks for a lost CAN interface of which there are no news
 LINK_COMMAND_TIMEOUT = 5.0  #: for the program `ip` to show or to set an interface
 LINE_LIMIT = 64 * 1024  #: one line of a recording; what is longer is no text
 REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
 RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
+
+# Serial CAN adapters (slcan).
+SERIAL_READ_SIZE = 64 * 1024  #: what one turn on the loop takes from a port at most
+SLCAN_ANSWER_TIMEOUT = 0.25  #: from a command to taking silence for an answer; many adapters have no other
+SLCAN_START_TIMEOUT = 2.5  #: for an adapter that restarts whenever its port is opened
+SLCAN_REOPEN_PERIOD = 0.5  #: between two looks for an adapter that was unplugged
+SLCAN_STATUS_PERIOD = 1.0  #: between two questions for the status flags
+SLCAN_CLOCK_WINDOW = 10.0  #: in which the frame that came soonest sets the adapter's clock
+DRAIN_POLL_PERIOD = 0.005  #: how often a port that is being closed is asked whether all has left it
 
 # ISO-TP (ISO 15765-2).
 PAYLOAD_LIMIT = 4095  #: the longest payload of a first frame with a 12-bit length

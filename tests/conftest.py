@@ -2,5 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("bridge", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+# Tests that twins inherit run once for each of them.
+_UNHEALTHY = [HealthCheck.too_slow, HealthCheck.differing_executors]
+settings.register_profile("bridge", deadline=None, suppress_health_check=_UNHEALTHY, print_blob=True)
 settings.load_profile("bridge")

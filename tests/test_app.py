@@ -10,6 +10,7 @@ from bridge.app import DEFAULT_LISTENERS, DEMO, Bridge, make_bus, make_plan
 from bridge.buses.bus import BusState
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.replay import ReplayBus
+from bridge.buses.slcan import SlcanBus
 from bridge.buses.socketcan import SocketCanBus
 from bridge.buses.spec import ReplaySpec, SimulatedSpec, SocketCanSpec, VirtualSpec, parse_bus_spec
 from bridge.buses.virtual import VirtualBus
@@ -177,6 +178,9 @@ async def test_a_bus_of_each_kind():
     interface = make_bus(parse_bus_spec("socketcan:can0"), described)
     assert isinstance(interface, SocketCanBus)
     assert (interface.number, interface.loopback) == (2, True)
+    serial = make_bus(parse_bus_spec("slcan:/dev/ttyACM0"), described)
+    assert isinstance(serial, SlcanBus)
+    assert (serial.number, serial.loopback) == (2, True)
 
 
 def test_only_the_user_asks_for_a_bitrate(monkeypatch):
@@ -189,6 +193,16 @@ def test_only_the_user_asks_for_a_bitrate(monkeypatch):
         (("can0", None, None), {"loopback": False}),
         (("can0", 500000, 2000000), {"loopback": False}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "wrong"),
+    [("slcan:/dev/ttyACM0", "125001"), ("slcan:/dev/ttyACM0@33333", "33333"), ("slcan:/dev/ttyACM0?btr=0", "btr=0")],
+)
+async def test_a_bit_rate_that_slcan_does_not_have_is_said_before_anything_is_opened(spec, wrong):
+    with pytest.raises(ConfigurationError, match=wrong) as caught:
+        make_bus(parse_bus_spec(spec), PlanBus(1, "hs", speed=125001))
+    assert str(caught.value).startswith(f"bus {spec!r}: ")
 
 
 # Listeners
@@ -280,6 +294,26 @@ async def test_a_bus_that_goes_to_and_fro_does_not_fill_the_log(caplog):
         "up: back",
         "gone: unplugged again",
     ]
+
+
+async def test_a_bus_is_told_which_ids_are_of_use(dbc, monkeypatch):
+    told = []
+    monkeypatch.setattr(VirtualBus, "want_ids", lambda bus, ids: told.append(ids))
+    bridge = bridge_of(dbc=dbc, bus=[{"spec": "virtual"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        defined = frozenset({(291, False), (0x40A, False)})  # the latter may carry the VIN
+        assert told == [defined]
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        for command in ('"af_bypass","bypass":false', '"passthrough","enabled":true', '"af_bypass","bypass":true'):
+            writer.write(f'{{"command":{command},"bus":1}}\0'.encode())
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"\0")
+        assert told[1:] == [defined, defined, None]
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
 
 
 async def test_what_a_trace_has_besides_frames_is_published(tmp_path):

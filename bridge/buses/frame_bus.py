@@ -21,11 +21,10 @@ from bridge.buses.bus import (
 )
 from bridge.buses.isotp import IsotpChannels
 from bridge.errors import BusError
-from bridge.frames import EXTENDED_ID_MAX, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
-from bridge.limits import BATCH_FRAMES_LIMIT, BUS_QUEUE_FRAMES
+from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.limits import BATCH_FRAMES_LIMIT, BUS_QUEUE_FRAMES, READ_PERIOD
 
 CLASSIC_DATA_LIMIT = 8
-FD_LENGTHS = frozenset([*range(9), 12, 16, 20, 24, 32, 48, 64])  #: ISO 11898-1, table of the DLC
 
 # Where a column of the records lies: one byte each, or one aligned 32-bit word each.
 FLAGS_COLUMN = slice(13, None, RECORD_SIZE)
@@ -95,6 +94,7 @@ class FrameBus(Bus):
         self._wanted_ids: frozenset[tuple[int, bool]] | None = None
         self._listener: BusListener | None = None
         self._queue = FrameQueue()
+        self._drained_at = float("-inf")
 
     def want_ids(self, ids: frozenset[tuple[int, bool]] | None) -> None:
         """See Bus.want_ids. It holds until the next call, whatever happens to the connection."""
@@ -161,8 +161,18 @@ class FrameBus(Bus):
             self._listener.frames_received(self, part)
             self.channels.feed(part)
 
+    def _drain_gathered(self) -> None:
+        """Deliver from the queue: at once, or a READ_PERIOD after the last time, with what comes until then."""
+        loop = asyncio.get_running_loop()
+        wait = self._drained_at + READ_PERIOD - loop.time()
+        if wait > 0:
+            loop.call_later(wait, self._drain)
+        else:
+            self._drain()
+
     def _drain(self) -> None:
         """Deliver one batch from the queue; what is left gets the loop's next turn, after the others."""
+        self._drained_at = asyncio.get_running_loop().time()
         records, more = self._queue.take(BATCH_FRAMES_LIMIT)
         self.frames_dropped = self._queue.dropped
         if more:

@@ -12,20 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections.abc import Callable
-from typing import TypeVar
 
 from bridge.buses.bus import BusListener, BusState
 from bridge.buses.can_adapter import CanAdapter, CanParameters, DeviceLock, OptionValue, open_can_bus
 from bridge.buses.frame_bus import FrameBus, check_sendable
+from bridge.buses.in_thread import in_thread
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
 from bridge.limits import BUS_REOPEN_DELAY
 from bridge.seldom import SeldomLog
 
 _log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
 
 
 class PythonCanBus(FrameBus):
@@ -134,7 +132,7 @@ class PythonCanBus(FrameBus):
             adapter.probe()
             return adapter
 
-        return await _in_thread(connect, discard=CanAdapter.stop)
+        return await in_thread(connect, discard=CanAdapter.stop)
 
     def _use(self, adapter: CanAdapter) -> None:
         # Only now do its threads start: none of their calls may come before the state they change.
@@ -144,7 +142,7 @@ class PythonCanBus(FrameBus):
     async def _drop_adapter(self) -> None:
         adapter = self._adapter
         if adapter is not None:
-            await _in_thread(adapter.stop)
+            await in_thread(adapter.stop)
             self._sent_before += adapter.frames_sent
             self._adapter = None
 
@@ -165,7 +163,7 @@ class PythonCanBus(FrameBus):
 
     def _received(self, record: bytes) -> None:
         if self._queue.put(record):
-            self._on_loop(self._drain)
+            self._on_loop(self._drain_gathered)
 
     def _lost(self, adapter: CanAdapter, reason: str) -> None:
         self._on_loop(lambda: self._adapter_lost(adapter, reason))
@@ -190,39 +188,3 @@ class PythonCanBus(FrameBus):
     def _count_refusal(self, reason: str) -> None:
         self.frames_unsent += 1
         self._refusals.warning("%s: %d frames could not be sent so far: %s", self.name, self.frames_unsent, reason)
-
-
-async def _in_thread(function: Callable[[], _Result], discard: Callable[[_Result], None] | None = None) -> _Result:
-    """Run what blocks in a thread of its own, which holds up nothing if it never ends.
-
-    The loop's own executor would: leaving the program waits for its threads, so a driver that
-    hangs could not be left behind. `discard` gets a result that nobody waits for any more.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-    results: list[_Result] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:  # handed to whoever waits
-            errors.append(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(settle)
-
-    def settle() -> None:
-        if not done.cancelled():
-            done.set_result(None)
-        elif discard is not None and results:
-            threading.Thread(target=discard, args=results, daemon=True).start()
-
-    thread = threading.Thread(target=run, name="opens or closes a bus", daemon=True)
-    thread.start()
-    await done
-    thread.join()  # it has nothing left to do
-    if errors:
-        # Taken out of the list: the traceback holds this frame, and must not be held by it in turn,
-        # or the half-open socket of a failed attempt stays open until the garbage is collected.
-        raise errors.pop()
-    return results[0]

@@ -10,25 +10,27 @@ format does: candump writes `can1`, Vector's formats count from 0.
 from __future__ import annotations
 
 import gzip
-import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import can
 from can.io.player import MESSAGE_READERS
 
 from bridge.buses.can_messages import record_of
-from bridge.buses.candump import parse_line
+from bridge.codec import parse_candump
+from bridge.codec.candump import parse_line
 from bridge.errors import BusError
-from bridge.frames import FrameFlags, pack
+from bridge.frames import RECORD_SIZE, FrameFlags, pack
 from bridge.limits import LINE_LIMIT
 from bridge.openxc.json_fields import read_number, read_object
 from bridge.openxc.json_format import outgoing_from_fields
 from bridge.openxc.messages import CanMessage, InvalidRecord
 from bridge.openxc.ranges import is_extended
+
+CHUNK_SIZE = 64 * 1024  #: bytes of a candump log that are read and parsed at once
 
 
 class TraceRecord(NamedTuple):
@@ -37,6 +39,9 @@ class TraceRecord(NamedTuple):
     position: int  #: how many frames of its piece come before it
     timestamp: float | None  #: Unix seconds; None where the line has none
     message: dict[str, Any]  #: the JSON object, its keys in lower case
+
+
+_Entry = bytes | memoryview | TraceRecord  # frames are one record or many
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,8 @@ class Recording:
         self._reader: Any = None
         self._file: BinaryIO | None = None
         self._failure: BusError | None = None
-        self._entries: Iterator[bytes | TraceRecord] = iter(())
+        self._entries: Iterator[_Entry] = iter(())
+        self._next_entry: _Entry | None = None
 
     def open(self) -> None:
         """Open the file and read its first entry.
@@ -76,15 +82,14 @@ class Recording:
             if self._path.is_dir():
                 raise IsADirectoryError("it is a directory")
             self._entries = self._read()
-            first = next(self._entries, None)
+            self._next_entry = next(self._entries, None)
         except Exception as error:  # each of python-can's readers fails in its own way
             self.close()
             raise BusError(f"{self._path}: {_reason(self._path, error)}") from error
-        if first is None:
+        if self._next_entry is None:
             self.close()
             where = f" on channel {self._channel}" if self._channel is not None else ""
             raise BusError(f"{self._path}: there is no frame{where} in this recording")
-        self._entries = itertools.chain([first], self._entries)
 
     def read(self, entries: int) -> Piece | None:
         """The next entries, or None after the last one.
@@ -94,16 +99,21 @@ class Recording:
         Raises:
             BusError: the rest of the file is garbage; what came before it was returned.
         """
-        frames: list[bytes] = []
+        frames: list[bytes | memoryview] = []
         records: list[TraceRecord] = []
+        count = 0  # frames
         if self._failure is not None:
             raise self._failure
         try:
-            for entry in itertools.islice(self._entries, entries):
-                if isinstance(entry, bytes):
-                    frames.append(entry)
-                else:
-                    records.append(entry._replace(position=len(frames)))
+            while (room := entries - count - len(records)) > 0 and (entry := self._take_entry()) is not None:
+                if isinstance(entry, TraceRecord):
+                    records.append(entry._replace(position=count))
+                    continue
+                taken = memoryview(entry)[: room * RECORD_SIZE]
+                frames.append(taken)
+                count += len(taken) // RECORD_SIZE
+                if len(taken) < len(entry):
+                    self._next_entry = memoryview(entry)[len(taken) :]
         except Exception as error:  # each of python-can's readers fails in its own way
             self._failure = BusError(f"{self._path}: {_reason(self._path, error)}")
             if not frames and not records:
@@ -114,24 +124,28 @@ class Recording:
 
     def close(self) -> None:
         """Close the file; twice is fine."""
-        self._entries = iter(())
+        self._entries, self._next_entry = iter(()), None
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.stop()
         if self._file is not None:
             self._file.close()
 
-    def _read(self) -> Iterator[bytes | TraceRecord]:
+    def _take_entry(self) -> _Entry | None:
+        entry, self._next_entry = self._next_entry, None
+        return next(self._entries, None) if entry is None else entry
+
+    def _read(self) -> Iterator[_Entry]:
         suffixes = [suffix.lower() for suffix in self._path.suffixes]
         if suffixes[-1:] == [".gz"]:
             suffixes.pop()
         if suffixes[-1:] == [".log"]:
-            return self._read_lines(self._parse_candump)
+            return self._read_candump()
         if suffixes[-1:] == [".json"]:
-            return self._read_lines(self._parse_trace)
+            return self._read_trace()
         return self._read_messages()
 
-    def _read_messages(self) -> Iterator[bytes]:
+    def _read_messages(self) -> Iterator[_Entry]:
         bus, channel = self._bus, self._channel
         if self._path.suffix.lower() == ".blf":
             self._file = self._path.open("rb")  # python-can's reader leaves it open when it starts with garbage
@@ -142,15 +156,39 @@ class Recording:
             if channel is None or str(message.channel) == channel:
                 yield record_of(message, bus, message.timestamp)
 
-    def _read_lines(self, parse: Callable[[bytes], bytes | TraceRecord | None]) -> Iterator[bytes | TraceRecord]:
+    def _open_text(self) -> BinaryIO:
         opener = gzip.open if self._path.suffix.lower() == ".gz" else open
-        with opener(self._path, "rb") as file:
+        return cast(BinaryIO, opener(self._path, "rb"))
+
+    def _read_candump(self) -> Iterator[_Entry]:
+        """The frames of many lines at a time."""
+        channel = None if self._channel is None else self._channel.encode()
+        sense, number = False, 1
+        with self._open_text() as file:
+            for text in _whole_lines(file):
+                if not sense:
+                    lines = text.lstrip()
+                    number += text.count(b"\n", 0, len(text) - len(lines))
+                    if not lines:
+                        continue
+                    try:
+                        parse_line(lines.partition(b"\n")[0], self._bus, channel)
+                    except ValueError as error:
+                        raise ValueError(f"line {number}: {error}") from error
+                    sense = True
+                frames, invalid = parse_candump(text, self._bus, channel)
+                self.lines_skipped += invalid
+                if frames:
+                    yield frames
+
+    def _read_trace(self) -> Iterator[_Entry]:
+        with self._open_text() as file:
             sense = False
             for number, line in enumerate(iter(lambda: file.readline(LINE_LIMIT), b""), start=1):
                 if line.isspace():
                     continue
                 try:
-                    entry = parse(line)
+                    entry = self._parse_trace(line)
                 except (InvalidRecord, ValueError) as error:
                     if not sense:
                         raise ValueError(f"line {number}: {error}") from error
@@ -159,9 +197,6 @@ class Recording:
                 sense = True
                 if entry is not None:
                     yield entry
-
-    def _parse_candump(self, line: bytes) -> bytes | None:
-        return parse_line(line.decode("ascii"), self._bus, self._channel)
 
     def _parse_trace(self, line: bytes) -> bytes | TraceRecord | None:
         fields = read_object(line.rstrip())
@@ -177,6 +212,20 @@ class Recording:
             return None
         flags = (FrameFlags.EXTENDED if is_extended(message) else 0) | (FrameFlags.FD if message.fd else 0)
         return pack(float(timestamp or 0.0), message.id, self._bus, flags, message.data)
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Pieces of a file that end where a line does; of a line beyond LINE_LIMIT, what it has."""
+    rest = b""
+    # read1: what was read before a fault of the file is not lost with it.
+    while piece := file.read1(CHUNK_SIZE):  # type: ignore[attr-defined]
+        text = rest + piece
+        end = text.rfind(b"\n") + 1 or (len(text) if len(text) >= LINE_LIMIT else 0)
+        rest = text[end:]
+        if end:
+            yield text[:end]
+    if rest:
+        yield rest
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -20,6 +20,7 @@ from bridge.buses.can_bitrate import set_bitrate
 from bridge.buses.can_link import CanLink, explain_down, find_link, take_news, watch_links
 from bridge.buses.error_frames import decode
 from bridge.buses.frame_bus import FLAGS_COLUMN, FrameBus, check_sendable
+from bridge.buses.gathering import GatheringReader
 from bridge.errors import BusError
 from bridge.frames import RECORD_SIZE, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT, LINK_LOOK_DELAY, WRITE_QUEUE_FRAMES, WRITE_RETRY_DELAY, WRITE_TIMEOUT
@@ -32,6 +33,7 @@ except ImportError:  # it was installed without a compiler, or this is not Linux
 
 _GONE = frozenset([errno.ENETDOWN, errno.ENODEV, errno.ENXIO])
 _COUNTER_MASK = 0xFFFFFFFF
+_WRITE_SIZE = 256 * RECORD_SIZE  # tried at once, for a full interface takes few
 _log = logging.getLogger(__name__)
 
 
@@ -63,9 +65,10 @@ class SocketCanBus(FrameBus):
         self._bitrate = bitrate
         self._data_bitrate = data_bitrate
         self._socket: socket.socket | None = None
+        self._reader: GatheringReader | None = None
         self._link: CanLink | None = None  # the interface of the present socket, or of the last one
         self._news: socket.socket | None = None
-        self._second_look: asyncio.TimerHandle | None = None
+        self._second_look: asyncio.TimerHandle | None = None  # while the interface is gone
         self._setting_up: asyncio.Task[None] | None = None
         self._drop_counter = 0  # the present socket's, as it was last told
         self._outgoing = _Outgoing()
@@ -157,15 +160,18 @@ class SocketCanBus(FrameBus):
         self._socket = can
         self._link = link
         self._drop_counter = 0
-        asyncio.get_running_loop().add_reader(can.fileno(), self._read)
+        self._reader = GatheringReader(can.fileno(), self._read)
+        self._reader.start()
 
     def _disconnect(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
         can, self._socket = self._socket, None
         if can is not None:
-            asyncio.get_running_loop().remove_reader(can.fileno())
             can.close()
 
     def _watch(self) -> None:
@@ -209,11 +215,15 @@ class SocketCanBus(FrameBus):
         if link.up:
             self._connect()
             self._change_state(BusState.UP, f"{self._channel} is back")
-        elif self._bitrate is not None and self._link is not None and link.index != self._link.index:
+            return
+        if self._bitrate is not None and self._link is not None and link.index != self._link.index:
             # An adapter that was plugged in again has lost the bitrate that the user asked for. One
             # that somebody took down stays down.
             self._link = link
+            if self._setting_up is not None:
+                self._setting_up.cancel()
             self._setting_up = asyncio.get_running_loop().create_task(self._set_up(self._bitrate))
+        self._look_again()
 
     async def _set_up(self, bitrate: int) -> None:
         try:
@@ -223,15 +233,18 @@ class SocketCanBus(FrameBus):
 
     def _lose(self, reason: str) -> None:
         """The interface is not there, or not up; without a socket already it is just not back yet."""
-        if self._socket is None:
-            _log.debug("%s is not back yet: %s", self.name, reason)
-            return
-        self._disconnect()
-        self._give_up(self._outgoing.clear(), "the interface was lost before they were sent")
-        self._all_written.set()
-        # It may be back before this is noticed; then there are no news to come.
+        self._look_again()
+        if self._socket is not None:
+            self._disconnect()
+            self._give_up(self._outgoing.clear(), "the interface was lost before they were sent")
+            self._all_written.set()
+            self._change_state(BusState.GONE, reason)
+
+    def _look_again(self) -> None:
+        """It may be back without news: before its loss was noticed, or because news got lost."""
+        if self._second_look is not None:
+            self._second_look.cancel()
         self._second_look = asyncio.get_running_loop().call_later(LINK_LOOK_DELAY, self._look_at_link)
-        self._change_state(BusState.GONE, reason)
 
     def _lose_by_error(self, error: OSError) -> None:
         reason = explain_down(self._channel) if error.errno == errno.ENETDOWN else None
@@ -239,15 +252,15 @@ class SocketCanBus(FrameBus):
 
     # Reading.
 
-    def _read(self) -> None:
-        """Take one batch; what is left wakes the loop again, after the others."""
+    def _read(self) -> bool:
+        """Take one batch; what is left has its turn after the others. Whether there was anything."""
         if self._socket is None:
-            return
+            return False
         try:
             frames, errors, counter = receive_frames(self._socket.fileno(), self.number, BATCH_FRAMES_LIMIT)
         except OSError as error:
             self._lose_by_error(error)
-            return
+            return False
         if counter is not None and counter != self._drop_counter:
             self.frames_dropped += (counter - self._drop_counter) & _COUNTER_MASK
             self._drop_counter = counter
@@ -256,6 +269,7 @@ class SocketCanBus(FrameBus):
             self._deliver(FrameBatch(frames))
         if errors:
             self._understand(FrameBatch(errors))
+        return bool(frames or errors)
 
     def _understand(self, errors: FrameBatch) -> None:
         for _, error_class, _, _, length, data in errors.records():
@@ -271,8 +285,12 @@ class SocketCanBus(FrameBus):
                 self._change_state(report.state, report.reason)
 
     def _needed_ids_changed(self) -> None:
-        if self._socket is not None:
+        if self._socket is None:
+            return
+        try:
             can_socket.set_filters(self._socket, self._needed_ids)
+        except OSError as error:  # the interface has gone, and nobody has noticed yet
+            self._lose_by_error(error)
 
     # Writing.
 
@@ -314,7 +332,8 @@ class _Outgoing:
 
     def __init__(self) -> None:
         self._chunks: deque[tuple[float, bytes]] = deque()  # when they came, whole records
-        self._size = 0
+        self._removed = 0  # bytes of the first chunk
+        self._size = 0  # bytes, without those
         self._progress = 0.0  # when the interface last took one
 
     def __len__(self) -> int:
@@ -326,16 +345,16 @@ class _Outgoing:
 
     def first(self) -> bytes:
         """Some records from the front, at least one."""
-        return self._chunks[0][1]
+        return self._chunks[0][1][self._removed : self._removed + _WRITE_SIZE]
 
     def remove(self, count: int, now: float) -> None:
         """Forget some of first(): the interface took them, or never will."""
-        came, records = self._chunks.popleft()
-        rest = records[count * RECORD_SIZE :]
-        if rest:
-            self._chunks.appendleft((came, rest))
-        self._size -= count * RECORD_SIZE
         self._progress = now
+        self._removed += count * RECORD_SIZE
+        self._size -= count * RECORD_SIZE
+        if self._removed == len(self._chunks[0][1]):
+            self._chunks.popleft()
+            self._removed = 0
 
     def expire(self, now: float) -> int:
         """Forget what has waited for WRITE_TIMEOUT while the interface took nothing; how many frames."""
@@ -343,12 +362,13 @@ class _Outgoing:
         if now - self._progress >= WRITE_TIMEOUT:
             while self._chunks and now - self._chunks[0][0] >= WRITE_TIMEOUT:
                 _, records = self._chunks.popleft()
-                self._size -= len(records)
+                self._size -= len(records) - self._removed
+                self._removed = 0
         return before - len(self)
 
     def clear(self) -> int:
         """Forget everything; how many frames that was."""
         count = len(self)
         self._chunks.clear()
-        self._size = 0
+        self._removed = self._size = 0
         return count

@@ -4,6 +4,7 @@
     virtual                                       an in-process bus with nobody on it
     replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
     socketcan:CHANNEL[@BITRATE[?dbitrate=BITRATE]]
+    slcan:PORT[@BITRATE][?listen_only][&btr=XXYY][&dbitrate=RATE][&baudrate=115200]
     INTERFACE[:CHANNEL][@BITRATE][?OPTION=VALUE[&OPTION=VALUE]...]
 
 A bitrate of a SocketCAN interface is a request to set it; without one the interface stays as it is.
@@ -89,7 +90,20 @@ class PythonCanSpec:
     options: Mapping[str, OptionValue] = field(default_factory=lambda: MappingProxyType({}))
 
 
-BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SocketCanSpec | PythonCanSpec
+@dataclass(frozen=True, slots=True)
+class SlcanSpec:
+    """An slcan adapter on a serial port."""
+
+    text: str
+    device: str
+    bitrate: int | None = None  #: bit/s
+    btr: str | None = None  #: bit timing registers in hex, instead of a bit rate
+    data_bitrate: int | None = None  #: bit/s, CAN FD
+    listen_only: bool = False
+    baudrate: int | None = None  #: of the serial line, bit/s
+
+
+BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SocketCanSpec | SlcanSpec | PythonCanSpec
 
 
 def parse_bus_spec(text: str) -> BusSpec:
@@ -112,6 +126,8 @@ def parse_bus_spec(text: str) -> BusSpec:
         return _replay(text, rest, options)
     if own == "socketcan":
         return _socketcan(text, body, options)
+    if kind == "slcan" and "://" not in rest:  # python-can reaches adapters behind pyserial's URLs
+        return _slcan(text, rest, options)
     return _python_can(text, body, options)
 
 
@@ -185,15 +201,44 @@ def _socketcan(text: str, body: str, options: dict[str, str | None]) -> SocketCa
     return SocketCanSpec(text.strip(), channel, bitrate, data_bitrate)
 
 
+def _slcan(text: str, address: str, options: dict[str, str | None]) -> SlcanSpec:
+    port, at, rate = address.rpartition("@")
+    if not at:
+        port = address
+    if not port:
+        raise _wrong(text, "slcan needs a serial port, such as slcan:/dev/ttyACM0@500000")
+    if unknown := sorted(options.keys() - {"btr", "dbitrate", "listen_only", "baudrate"}):
+        raise _wrong(text, f"slcan has no option {unknown[0]}, only btr, dbitrate, listen_only and baudrate")
+    if at and "btr" in options:
+        raise _wrong(text, "btr stands for a bit rate, there cannot be both")
+    if "btr" in options and not options["btr"]:
+        raise _wrong(text, "btr needs hex digits, such as btr=001C")
+    # As python-can writes it: the serial speed is part of the channel.
+    device, old, baudrate = unquote(port).rpartition("@")
+    if old and baudrate.isdecimal():
+        options.setdefault("baudrate", baudrate)
+    else:
+        device = unquote(port)
+    return SlcanSpec(
+        text=text.strip(),
+        device=device,
+        bitrate=_bitrate(text, rate) if at else None,
+        btr=options.get("btr"),
+        data_bitrate=_bitrate(text, options["dbitrate"] or "") if "dbitrate" in options else None,
+        listen_only=_switch(text, "listen_only", options),
+        baudrate=_bitrate(text, options["baudrate"] or "", "baudrate") if "baudrate" in options else None,
+    )
+
+
 def _address(text: str, body: str) -> tuple[str, int | None]:
     """What stands before @BITRATE, and the bitrate."""
     address, at, rate = body.rpartition("@")
     return (address, _bitrate(text, rate)) if at else (body, None)
 
 
-def _bitrate(text: str, rate: str) -> int:
-    if not (rate.isascii() and rate.isdecimal() and int(rate)):
-        raise _wrong(text, f"{rate!r} is no bitrate, which is a number of bits a second such as 500000")
+def _bitrate(text: str, rate: str, what: str = "bitrate") -> int:
+    if not (rate.isascii() and rate.isdecimal() and len(rate) < 10 and int(rate)):
+        raise _wrong(text, f"{rate!r} is no {what}, which is a number of bits a second such as 500000")
     return int(rate)
 
 

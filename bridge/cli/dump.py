@@ -15,7 +15,8 @@ from fnmatch import fnmatchcase
 
 from bridge.cli.arguments import Verbs, bus_number, count
 from bridge.cli.connection import DEFAULT_URL, URL_HELP, Connection, chosen_url, url_argument
-from bridge.frames import EXTENDED_ID_MAX
+from bridge.codec import candump_lines
+from bridge.frames import EXTENDED_ID_MAX, FrameFlags, pack
 from bridge.openxc import json_format, trace
 from bridge.openxc.messages import CanMessage, DiagnosticResponse, Outgoing, PayloadFormat, SimpleMessage
 from bridge.openxc.ranges import is_extended
@@ -171,10 +172,9 @@ class Filter:
 def candump_line(message: CanMessage, timestamp: float, interface: str) -> bytes:
     """A frame as a line of candump's log; a %d in the interface's name is the bus less one."""
     name = interface.replace("%d", str((message.bus or 1) - 1))
-    identifier = f"{message.id:08X}" if is_extended(message) else f"{message.id:03X}"
-    # Whether an FD frame switched its bit rate is not in the record: no flag is set.
-    separator = "##0" if message.fd else "#"
-    return f"({timestamp:.6f}) {name} {identifier}{separator}{message.data.hex().upper()}\n".encode()
+    # Whether an FD frame switched its bit rate is not in the record: no flag says so.
+    flags = (FrameFlags.EXTENDED if is_extended(message) else 0) | (FrameFlags.FD if message.fd else 0)
+    return candump_lines(pack(timestamp, message.id, message.bus or 1, flags, message.data), name.encode())
 
 
 def _formatter(arguments: argparse.Namespace) -> Formatter:

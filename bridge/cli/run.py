@@ -29,7 +29,9 @@ buses (the n-th --bus is OpenXC bus n):
   replay:FILE[?speed=max][&loop][&wait]
                                    a recording: any log that python-can reads, or an OpenXC trace
   socketcan:CHANNEL[@BITRATE]      a CAN interface of Linux, CAN FD included; a bitrate is set by root only
-  slcan:/dev/ttyACM0@500000, pcan:PCAN_USBBUS1@500000, ...
+  slcan:PORT[@BITRATE][?listen_only][&btr=XXYY][&dbitrate=2000000][&baudrate=115200]
+                                   a USB-serial adapter, such as slcan:/dev/ttyACM0@500000
+  pcan:PCAN_USBBUS1@500000, ...
                                    INTERFACE:CHANNEL[@BITRATE] of any python-can interface
 
 listeners:

@@ -130,12 +130,13 @@ class Client:
         """Send a chunk of that many whole records, or keep it while the peer doesn't read, or drop older ones."""
         if self._closing:
             return
-        if not (self._paused or self._queue) and len(chunk) <= TRANSPORT_BUFFER_LIMIT:
-            self.records_sent += records
-            self.bytes_sent += len(chunk)
-            self._transport.write(chunk)
+        if self._paused or len(chunk) > TRANSPORT_BUFFER_LIMIT:
+            self._enqueue(chunk, records)
             return
-        self._enqueue(chunk, records)
+        # Nothing waits in the queue, or it would be paused.
+        self.records_sent += records
+        self.bytes_sent += len(chunk)
+        self._transport.write(chunk)
 
     def send_response(self, chunk: bytes) -> None:
         """Send a command's answer behind all data published before it. Never dropped for data.

@@ -18,6 +18,7 @@ import serial
 from bridge.clients.fd_transport import FdTransport
 from bridge.clients.listener import Connection, Listener, ListenerOptions, ListenError
 from bridge.limits import BUS_REOPEN_DELAY
+from bridge.serial_port import open_serial_port
 
 _log = logging.getLogger(__name__)
 
@@ -60,18 +61,9 @@ class SerialListener(Listener):
 
     def _open_port(self) -> serial.Serial:
         try:
-            port = serial.Serial(self._device, self._baudrate, timeout=0, rtscts=self._rtscts, exclusive=True)
+            return open_serial_port(self._device, self._baudrate, rtscts=self._rtscts)
         except (OSError, ValueError, termios.error) as error:
             raise self._reason(error) from error
-        try:
-            # A read without bytes shall fail, so that "nothing" can only mean a line that is gone.
-            settings = termios.tcgetattr(port.fileno())
-            settings[6][termios.VMIN] = 1
-            termios.tcsetattr(port.fileno(), termios.TCSANOW, settings)
-        except termios.error as error:
-            port.close()
-            raise self._reason(error) from error
-        return port
 
     def _reason(self, error: Exception) -> ListenError:
         code = getattr(error, "errno", None)

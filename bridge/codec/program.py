@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bridge.codec.encoding import extract_field, from_bits
+from bridge.codec.encoding import from_bits
 from bridge.codec.numbers import (
     FRACTIONS,
     LAST_DECIMALS,
@@ -27,18 +27,16 @@ from bridge.codec.numbers import (
     decimal_text,
     scaling_of,
 )
+from bridge.codec.translator import clock_period, json_head
 from bridge.openxc.json_format import number_text
-from bridge.openxc.messages import PayloadFormat, Value
+from bridge.openxc.messages import PayloadFormat
 from bridge.openxc.protobuf_wire import simple_boolean, simple_number, simple_prefix, simple_string
-from bridge.profile.decoding import MessageContext, SignalState
-from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal
+from bridge.profile.decoding import SignalState
+from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, RawType, Signal, SignalDecoder
 
 FrameFunction = Callable[[float, int, bytes], None]
-Guard = Callable[..., object]
 
-#: Timestamps of recordings and kernels are exact to a microsecond, so a clock forgives one.
-CLOCK_GRACE = 1e-6
-
+_INT64 = 2**63  #: no state lies beyond a signed 64-bit integer, and int() of what is no number raises
 _DOUBLE = struct.Struct("<d")
 _BIG_WORD = struct.Struct(">Q")
 _LITTLE_WORD = struct.Struct("<Q")
@@ -52,8 +50,8 @@ class Environment:
     formats: frozenset[PayloadFormat]
     json: Callable[[str], None]  #: takes the text of whole records
     protobuf: Callable[[bytes], None]  #: takes one record
-    publish: Callable[[str, Value, Value | None], None]
-    guard: Guard  #: calls a profile's Python function and survives it
+    decode: Callable[[SignalDecoder, SignalState, int | float], None]  #: runs a signal's Python decoder
+    handle: Callable[[Message, int, bytes], None]  #: runs a message's handlers on a frame
     keep_values: bool  #: some decoder may look any signal up
 
 
@@ -105,16 +103,13 @@ class _Source:
         self.depth -= 1
 
 
-def clock_period(frequency: float) -> float:
-    """Seconds between two ticks of a clock; 0 for a frequency of 0, which is no limit."""
-    return 1 / frequency - CLOCK_GRACE if frequency > 0 else 0.0
-
-
 def compile_message(message: Message, environment: Environment) -> FrameFunction | None:
     """The function of one message; None where it has nothing to do."""
     source = _Source(environment)
     if message.handlers:
-        _write_handlers(source, message)
+        source.line(
+            f"{source.constant('handle', environment.handle)}({source.constant('message', message)}, length, data)"
+        )
     words: set[str] = set()
     for number, signal in enumerate(message.signals):
         _SignalWriter(source, message, signal, number, words).write()
@@ -126,7 +121,6 @@ def compile_message(message: Message, environment: Environment) -> FrameFunction
     namespace = source.names | {
         "json": environment.json,
         "protobuf": environment.protobuf,
-        "guard": environment.guard,
         "from_bytes": int.from_bytes,
         "decimal_text": decimal_text,
         "number_text": number_text,
@@ -147,43 +141,6 @@ def _literal(text: str) -> str:
     """Text as the inside of a single-quoted f-string."""
     doubled = text.replace("{", "{{").replace("}", "}}")
     return doubled.encode("unicode_escape").decode("ascii").replace("'", "\\'")
-
-
-def json_head(name: str) -> str:
-    """The start of a simple message's record, up to its value."""
-    return f'{{"name":{json.dumps(name)},"value":'
-
-
-def _write_handlers(source: _Source, message: Message) -> None:
-    environment = source.environment
-
-    def context(length: int, data: bytes) -> MessageContext:
-        return MessageContext(
-            message, data[:length], lambda name: signal_value(message, name, data), environment.publish
-        )
-
-    make = source.constant("context", context)
-    source.line(f"context = {make}(length, data)")
-    for handler in message.handlers:
-        source.line(f"guard({source.constant('handler', handler)}, context)")
-
-
-def signal_value(message: Message, name: str, data: bytes) -> Value | None:
-    """What a signal of a message says in a frame: its state's name, else the number; None if absent or unknown."""
-    for signal in message.signals:
-        if name in (signal.name, signal.key):
-            break
-    else:
-        return None
-    if any(extract_field(condition.selector, data) not in condition.values for condition in signal.multiplex):
-        return None
-    raw = extract_field(signal.field, data)
-    value = scaling_of(signal).value(raw)
-    if not signal.states:
-        return value
-    wanted = raw if signal.decoder is BuiltinDecoder.CHOICE else int(value)
-    named = next((state.name for state in signal.states if wanted in state.values), None)
-    return value if named is None and signal.decoder is BuiltinDecoder.CHOICE else named
 
 
 class _SignalWriter:
@@ -331,11 +288,9 @@ class _SignalWriter:
     def _write_python(self, state: str, due: str) -> None:
         source = self.source
         decoder = source.constant("decoder", self.signal.decoder)
-        publish = source.constant("publish", source.environment.publish)
+        decode = source.constant("decode", source.environment.decode)
         source.line(f"{state}.due = {due}")
-        source.line(f"result = guard({decoder}, {state}, now_{self.raw})")
-        with source.block(f"if result is not None and {state}.due:"):
-            source.line(f"{publish}({self.signal.name!r}, result, None)")
+        source.line(f"{decode}({decoder}, {state}, now_{self.raw})")
 
     def _write_record(self) -> None:
         if self.silent:
@@ -391,8 +346,10 @@ class _SignalWriter:
 
     def _write_state(self) -> None:
         texts, binaries = self._named()
+        condition = f"in {self.source.constant('states', frozenset(texts))}"
         number = self.scaled if self.scaling.exact and not self.scaling.decimals else f"int({self._value()})"
-        with self.source.block(f"if {number} in {self.source.constant('states', frozenset(texts))}:"):
+        guard = "" if self.scaling.exact else f"-{_INT64} <= {self.value} < {_INT64} and "
+        with self.source.block(f"if {guard}{number} {condition}:"):
             self._write_named(texts, binaries, number)
 
     def _write_choice(self) -> None:

@@ -1,26 +1,22 @@
 """The meaning of the codec: a batch of frames in, the records of every wanted format out.
 
-Per frame and in this order: message handlers, signals by published name, the raw frame. What a
-message's signals say is compiled (`program`); this module owns what changes while the daemon
-runs: last values, clocks, passthrough and the acceptance filter. Time is the frames' own, so a
-recording gives the same bytes however fast it is played; a clock that steps back ticks.
-
-Source: OpenXC firmware behaviour (send rules, passthrough, acceptance filter), its defects mended.
+What a message's signals say is compiled (`program`); this module owns what changes while the
+daemon runs: last values, clocks, passthrough and the acceptance filter. Time is the frames' own,
+so a recording gives the same bytes however fast it is played; a clock that steps back ticks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from bridge.codec.program import Environment, FrameFunction, clock_period, compile_message
+from bridge.codec import translator
+from bridge.codec.program import Environment, FrameFunction, compile_message
 from bridge.codec.records import Records
-from bridge.frames import EXTENDED_ID_MAX, STANDARD_ID_MAX, FrameBatch, FrameFlags
-from bridge.limits import FAULTS_LIMIT, RAW_IDS_LIMIT
-from bridge.openxc import json_format
-from bridge.openxc.messages import PayloadFormat, SimpleMessage, Value
-from bridge.openxc.protobuf_wire import can_record, simple_record
+from bridge.codec.translator import EXTENDED_KEY, FrameWatcher, clock_period, frame_key, runs_python
+from bridge.frames import EXTENDED_ID_MAX, FrameBatch, FrameFlags
+from bridge.limits import RAW_IDS_LIMIT
+from bridge.openxc.messages import PayloadFormat
+from bridge.openxc.protobuf_wire import can_record
 from bridge.profile.decoding import SignalState
-from bridge.profile.plan import BuiltinDecoder, Message, Plan
+from bridge.profile.plan import Plan
 
 #: Remote frames have no data and error frames are no frames of the bus: neither becomes a record.
 _UNSPOKEN = int(FrameFlags.REMOTE | FrameFlags.ERROR)
@@ -30,17 +26,8 @@ _EXTENDED = int(FrameFlags.EXTENDED)
 _FD = int(FrameFlags.FD)
 _MARKED = _EXTENDED | _FD
 
-_EXTENDED_KEY = 1 << 31
-
-
-FrameWatcher = Callable[[bytes], None]
 Functions = dict[int, tuple[dict[int, FrameFunction], dict[int, FrameFunction]]]  #: by bus: standard ids, extended ids
 _NOTHING: tuple[dict[int, FrameFunction], dict[int, FrameFunction]] = ({}, {})
-
-
-def frame_key(bus: int, identifier: int, extended: bool) -> int:
-    """One integer for a bus, an arbitration id and its format."""
-    return bus << 32 | (_EXTENDED_KEY if extended else 0) | identifier
 
 
 class _RawState:
@@ -53,37 +40,27 @@ class _RawState:
         self.data = data
 
 
-class Translator:
-    """Translates frame batches by a plan. One per daemon; not safe to share between threads."""
+class Translator(translator.Translator):
+    """The twin in Python."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.formats: frozenset[PayloadFormat] = frozenset()
+        super().__init__(plan)
         self._writes_json = self._writes_protobuf = False
-        self.faults: dict[str, int] = {}  #: Python functions of the profile that raised: text -> how often
-        self._new_faults: list[str] = []
         self._json: list[str] = []
         self._protobuf: list[bytes] = []
         self._states = self._make_states()
-        self._messages = _messages_by_key(plan.messages)
         self._functions: Functions = {}
         self._programs: dict[frozenset[PayloadFormat], Functions] = {}
-        self._watchers: dict[int, FrameWatcher] = {}
-        self._passthrough = {bus.number for bus in plan.buses if bus.passthrough}
-        self._bypass = {bus.number for bus in plan.buses if bus.bypass_filter}
-        self._opened: frozenset[int] = frozenset()
         self._raw_states: dict[int, _RawState] = {}
         self._raw_counts: dict[int, int] = {}
-        self._raw_rules = _raw_rules(self._messages)
-        self._bus_rules = {
-            bus.number: (clock_period(bus.max_message_frequency), bus.force_send_changed) for bus in plan.buses
+        self._raw_rules = {
+            key: (clock_period(message.max_frequency), message.force_send_changed)
+            for key, message in self._messages.items()
         }
         self.want(frozenset())
 
-    # What changes while the daemon runs
-
     def want(self, formats: frozenset[PayloadFormat]) -> None:
-        """Say in which formats somebody listens; only these are written."""
+        """See the base class."""
         if formats not in self._programs:
             self._programs[formats] = self._compile(formats)
         self.formats = formats
@@ -91,33 +68,18 @@ class Translator:
         self._writes_protobuf = PayloadFormat.PROTOBUF in formats
         self._functions = self._programs[formats]
 
-    def set_passthrough(self, bus: int, enabled: bool) -> None:
-        """Publish the raw frames of a bus, or stop."""
-        (self._passthrough.add if enabled else self._passthrough.discard)(bus)
-
-    def set_filter_bypass(self, bus: int, bypass: bool) -> None:
-        """Let every raw frame of a bus through, or only defined and opened ids."""
-        (self._bypass.add if bypass else self._bypass.discard)(bus)
-
-    def open_ids(self, ids: Iterable[tuple[int, int, bool]]) -> None:
-        """The (bus, id, extended) that diagnostics listen to: the filter lets them through."""
-        self._opened = frozenset(frame_key(*identity) for identity in ids)
-
     def watch(self, bus: int, identifier: int, watcher: FrameWatcher) -> None:
-        """Call `watcher` with the data bytes of every frame of a standard id, whatever the plan says of it."""
-        key = frame_key(bus, identifier, False)
-        self._watchers[key] = watcher
+        """See the base class."""
+        super().watch(bus, identifier, watcher)
         for program in self._programs.values():
-            _watch_in(program, key, watcher)
+            _watch_in(program, frame_key(bus, identifier, False), watcher)
 
     def lookup(self, name: str) -> SignalState | None:
-        """The state of a published name; None where the plan has none."""
+        """See the base class."""
         return self._states.get(name)
 
-    # The hot path
-
     def translate(self, batch: FrameBatch) -> Records:
-        """The records of a batch, in the wanted formats, in the order of the frames."""
+        """See the base class."""
         passthrough = self._passthrough
         bus_before = -1
         for timestamp, identifier, bus, flags, length, data in batch.records():
@@ -193,9 +155,9 @@ class Translator:
             formats=formats,
             json=self._json.append,
             protobuf=self._protobuf.append,
-            publish=self._publish,
-            guard=self._guard,
-            keep_values=any(map(_runs_python, self.plan.messages)),
+            decode=self._decode,
+            handle=self._handle,
+            keep_values=any(map(runs_python, self.plan.messages)),
         )
         compiled = {id(message): compile_message(message, environment) for message in self.plan.messages}
         functions = {key: compiled[id(message)] for key, message in self._messages.items()}
@@ -203,68 +165,16 @@ class Translator:
         for key, function in functions.items():
             if function is not None:
                 of_bus = by_bus.setdefault(key >> 32, ({}, {}))
-                of_bus[bool(key & _EXTENDED_KEY)][key & EXTENDED_ID_MAX] = function
+                of_bus[bool(key & EXTENDED_KEY)][key & EXTENDED_ID_MAX] = function
         for key, watcher in self._watchers.items():
             _watch_in(by_bus, key, watcher)
         return by_bus
 
-    def _publish(self, name: str, value: Value, event: Value | None) -> None:
-        """Write a simple record for a profile's Python function; what no format can say is a fault of its maker."""
-        try:
-            text = json_format.encode(SimpleMessage(name=name, value=value, event=event)).decode("ascii")
-            binary = simple_record(name, value, event)
-        except (ValueError, TypeError, AttributeError) as error:  # AttributeError: it is no number, text or boolean
-            self._fault(f"{name}: the value cannot be published: {error}")
-            return
+    def _append(self, text: bytes, binary: bytes) -> None:
         if self._writes_json:
-            self._json.append(text)
+            self._json.append(text.decode("ascii"))
         if self._writes_protobuf:
             self._protobuf.append(binary)
-
-    def _guard(self, function: Callable[..., object], *arguments: object) -> object:
-        """Call a Python function of the profile; what it raises is counted, not let through."""
-        try:
-            return function(*arguments)
-        except Exception as error:
-            self._fault(f"{getattr(function, '__qualname__', function)} raised {type(error).__name__}: {error}")
-            return None
-
-    def take_faults(self) -> list[str]:
-        """The new faults since the last call, each text once."""
-        taken, self._new_faults = self._new_faults, []
-        return taken
-
-    def _fault(self, text: str) -> None:
-        if text not in self.faults:
-            if len(self.faults) >= FAULTS_LIMIT:
-                return
-            self._new_faults.append(text)
-        self.faults[text] = self.faults.get(text, 0) + 1
-
-
-def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
-    """Messages by frame key. One whose format is open is found by either, unless another claims it."""
-    by_key: dict[int, Message] = {}
-    open_messages = []
-    for message in messages:
-        if message.extended is None:
-            open_messages.append(message)
-        else:
-            by_key[frame_key(message.bus, message.id, message.extended)] = message
-    for message in open_messages:
-        for extended in (False, True):
-            if extended or message.id <= STANDARD_ID_MAX:
-                by_key.setdefault(frame_key(message.bus, message.id, extended), message)
-    return by_key
-
-
-def _raw_rules(messages: dict[int, Message]) -> dict[int, tuple[float, bool]]:
-    return {key: (clock_period(message.max_frequency), message.force_send_changed) for key, message in messages.items()}
-
-
-def _runs_python(message: Message) -> bool:
-    """Whether a message has a function that may look any signal up."""
-    return bool(message.handlers) or any(not isinstance(signal.decoder, BuiltinDecoder) for signal in message.signals)
 
 
 def _watch_in(functions: Functions, key: int, watcher: FrameWatcher) -> None:

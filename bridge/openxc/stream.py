@@ -2,7 +2,8 @@
 
 Bytes in, messages out: what is parsed does not depend on how the stream is cut into pieces, no
 input raises, no input takes more than linear time or more memory than the longest record. Must
-not know who sends, and does not answer.
+not know who sends, and does not answer. Must not import the codec either, which builds on this
+package: whoever makes a decoder hands the fast reader of raw frames in.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Generic, TypeVar
 from bridge.limits import RECORD_LIMIT
 from bridge.openxc import json_format, protobuf_format
 from bridge.openxc.messages import (
+    CanMessage,
     CommandName,
     CommandResponse,
+    FrameFormat,
     Incoming,
     InvalidRecord,
     Outgoing,
@@ -32,6 +35,13 @@ _VARINT_BYTES_LIMIT = 5
 #: since is added. So trying every byte as the start of a record takes linear time, and a stray byte
 #: above 0x7F, which together with the length behind it reads as 128 times that, holds nothing up.
 RESYNC_LIMIT = 256
+
+#: Takes raw-frame writes in a plain form of JSON out of a buffer, from a position on: (id, data, bus
+#: or 0, extended or None, fd) of each, and the position behind the last (bridge.codec.can_writes).
+CanWrites = Callable[[bytearray, int], tuple[list[tuple[int, bytes, int, bool | None, bool]], int]]
+
+CAN_WRITE_LIMIT = 256  #: bytes; a write in the plain form is never as long
+_FORMATS = {None: None, False: FrameFormat.STANDARD, True: FrameFormat.EXTENDED}
 
 _INCOMPLETE, _GARBAGE = -1, -2
 
@@ -198,15 +208,35 @@ class StreamDecoder(_RecordStream[Incoming]):
     its first tag are protobuf, anything else is JSON. The decision stays until a payload_format
     command, after which the app may go on in either. `limit` is the longest record in bytes: of
     JSON, more is dropped up to the next NUL; of protobuf, a longer one is not believed and its
-    length skipped byte by byte.
+    length skipped byte by byte. `can_writes` only makes it faster: it means what json_format does.
 
     Attributes: payload_format (None while undecided); counters records, invalid, oversized.
     """
 
-    def __init__(self, payload_format: PayloadFormat | None = None, limit: int = RECORD_LIMIT) -> None:
+    def __init__(
+        self,
+        payload_format: PayloadFormat | None = None,
+        limit: int = RECORD_LIMIT,
+        can_writes: CanWrites | None = None,
+    ) -> None:
         super().__init__(
             json_format.decode, protobuf_format.decode, _is_format_command, payload_format=payload_format, limit=limit
         )
+        self._can_writes = can_writes if limit >= CAN_WRITE_LIMIT else None
+
+    def _next_json(self, position: int, messages: list[Incoming]) -> int:
+        if self._can_writes is not None and not self._dropping:
+            writes, following = self._can_writes(self._buffer, position)
+            if writes:
+                self.records += len(writes)
+                messages.extend(
+                    [
+                        CanMessage(id=number, data=data, bus=bus or None, frame_format=_FORMATS[extended], fd=fd)
+                        for number, data, bus, extended, fd in writes
+                    ]
+                )
+                return following
+        return super()._next_json(position, messages)
 
 
 class OutgoingStreamDecoder(_RecordStream[Outgoing]):

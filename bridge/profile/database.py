@@ -19,10 +19,10 @@ from cantools.database.can import Database
 from cantools.database.can import Message as DatabaseMessage
 from cantools.database.can import Signal as DatabaseSignal
 
+from bridge.frames import FD_LENGTHS
 from bridge.profile.errors import ProfileError
 from bridge.profile.fields import (
     CLASSIC_LENGTH,
-    FD_LENGTHS,
     FIELD_LIMIT,
     FLOAT_SIZES,
     FieldError,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from bridge.frames import FD_LENGTHS
 from bridge.profile.plan import ByteOrder, Field, RawType
 
 FIELD_LIMIT = 64  #: bits of one field
 CLASSIC_LENGTH = 8  #: most data bytes of a classic CAN frame
-FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)  #: data bytes of a CAN FD frame, ISO 11898-1
 DECIMAL_EXPONENT_LIMIT = 30
 DECIMAL_DIGITS_LIMIT = 60
 FLOAT_SIZES = (32, 64)

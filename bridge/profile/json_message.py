@@ -11,9 +11,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from bridge.frames import STANDARD_ID_MAX
+from bridge.frames import FD_LENGTHS, STANDARD_ID_MAX
 from bridge.profile.errors import did_you_mean, quoted
-from bridge.profile.fields import CLASSIC_LENGTH, FD_LENGTHS, FieldError, inverted_start, make_field
+from bridge.profile.fields import CLASSIC_LENGTH, FieldError, inverted_start, make_field
 from bridge.profile.plan import (
     BuiltinDecoder,
     ByteOrder,

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.buses.frame_bus import FrameQueue, check_sendable
+from bridge.buses.bus import BusListener, BusState
+from bridge.buses.frame_bus import FrameBus, FrameQueue, check_sendable
 from bridge.errors import BusError
 from bridge.frames import RECORD_SIZE, Frame, FrameBatch, FrameFlags, pack
+from bridge.limits import READ_PERIOD
 
 
 def records(*identifiers: int) -> bytes:
@@ -95,3 +99,46 @@ def test_ids_that_do_not_fit_their_format() -> None:
 
 def test_the_columns_are_where_the_records_have_them() -> None:
     assert RECORD_SIZE % 8 == 0
+
+
+class QueuedBus(FrameBus):
+    """Fed through its queue, as from a reader's thread."""
+
+    async def open(self, listener: BusListener) -> None:
+        self._attach(listener)
+        self.state = BusState.UP
+
+    async def close(self) -> None:
+        self._detach()
+
+    def send(self, batch: FrameBatch) -> None:
+        """Nobody writes here."""
+
+    def put(self, *identifiers: int) -> None:
+        if self._queue.put(records(*identifiers)):
+            self._drain_gathered()
+
+
+async def test_frames_gather_in_the_queue_under_load(listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    timers = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(loop, "call_later", lambda delay, callback: timers.append((now + delay, callback)))
+    bus = QueuedBus(1, "queued")
+    await bus.open(listener)
+    bus.put(1)
+    assert [frame.id for frame in listener.frames] == [1]
+    for identifier in range(2, 10):
+        now += READ_PERIOD / 10
+        bus.put(identifier)
+    assert len(listener.batches) == 1
+    ((when, deliver),) = timers
+    assert when == pytest.approx(1000.0 + READ_PERIOD)
+    now = when
+    deliver()
+    assert [len(batch) for batch in listener.batches] == [1, 8]
+    now += 2 * READ_PERIOD
+    bus.put(10)
+    assert [frame.id for frame in listener.frames] == list(range(1, 11))
+    await bus.close()

@@ -444,6 +444,13 @@ class TestTheInterface:
         await listener.until(lambda: len(listener.states) == 2)
         assert listener.states == [(BusState.GONE, DOWN), (BusState.UP, "can7 is back")]
 
+    async def test_it_comes_back_though_the_news_got_lost(self, bus, kernel, listener) -> None:
+        kernel.change(None)
+        await listener.until(lambda: len(listener.states) == 1)
+        kernel.link = CanLink(9, up=True, mtu=16)
+        await listener.until(lambda: len(listener.states) == 2)
+        assert bus.state is BusState.UP
+
     async def test_a_write_finds_it_gone(self, bus, kernel, listener, monkeypatch) -> None:
         def gone(fd: int, records: bytes) -> int:
             raise OSError(errno.ENXIO, "No such device or address")
@@ -550,3 +557,13 @@ class TestFilters:
         kernel.change(CanLink(8, up=True, mtu=16))
         await listener.until(lambda: len(listener.states) == 2)
         assert kernel.filters == [None, frozenset(), frozenset()]
+
+    async def test_an_interface_that_has_just_gone_takes_none(self, bus, kernel, listener, monkeypatch) -> None:
+        def gone(can: socket.socket, ids: can_socket.Ids | None) -> None:
+            raise OSError(errno.ENODEV, "No such device")
+
+        monkeypatch.setattr(can_socket, "set_filters", gone)
+        bus.want_ids(frozenset({(1, False)}))
+        await listener.until(lambda: len(listener.states) == 2)
+        assert [state for state, _ in listener.states] == [BusState.GONE, BusState.UP]
+        assert kernel.filters == [None, {(1, False)}]

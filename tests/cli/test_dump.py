@@ -9,11 +9,11 @@ import socket
 
 import pytest
 
-from bridge.buses import candump
 from bridge.cli import dump
 from bridge.cli.connection import Connection
 from bridge.cli.dump import Filter, IdFilter, candump_line
 from bridge.cli.main import main
+from bridge.codec import candump
 from bridge.frames import FrameBatch
 from bridge.openxc import json_format, trace
 from bridge.openxc.messages import (
@@ -92,7 +92,7 @@ def test_what_is_no_id(text, capsys):
 def test_candump_lines(message, interface, line):
     written = candump_line(message, 1436509052.249713, interface).decode()
     assert written == f"(1436509052.249713) {line}\n"
-    record = candump.parse_line(written, message.bus or 1)
+    record = candump.parse_line(written.encode(), message.bus or 1)
     assert record is not None
     (frame,) = FrameBatch(record)
     assert (frame.id, frame.data, frame.fd) == (message.id, message.data, message.fd)
@@ -166,7 +166,7 @@ def test_raw_frames_of_a_real_bridge(vehicle, capsys):
         connection.ask(PassthroughCommand(name=CommandName.PASSTHROUGH, bus=1, enabled=False))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20
-    assert all(candump.parse_line(line, 1, "can0") for line in lines)
+    assert all(candump.parse_line(line.encode(), 1, b"can0") for line in lines)
 
 
 def test_control_c_is_a_good_end(vehicle):

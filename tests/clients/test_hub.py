@@ -13,7 +13,7 @@ import pytest
 from bridge.clients.hub import FLUSH_DELAY_LIMIT, FLUSH_SIZE, Hub
 from bridge.clients.listener import ClientPlaces
 from bridge.clients.unix import UnixListener
-from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENT_STALL_TIMEOUT, TRANSPORT_BUFFER_LIMIT
+from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENT_STALL_TIMEOUT, READ_PERIOD, TRANSPORT_BUFFER_LIMIT
 from bridge.openxc.messages import PayloadFormat
 
 JSON = PayloadFormat.JSON
@@ -79,16 +79,21 @@ async def test_much_is_written_without_waiting_for_the_turns_end(hub, new_client
     assert len(transport.read) == FLUSH_SIZE
 
 
-async def test_after_a_costly_flush_the_next_one_waits_and_otherwise_it_does_not(hub, new_client, clock, monkeypatch):
-    client, transport = new_client()
-    hub.add(client)
+def slowly(transport, clock, monkeypatch, cost):
+    """Let each write to a transport take so many seconds."""
     write = transport.write
 
     def slow_write(data):
-        clock.now += 0.0004
+        clock.now += cost
         write(data)
 
     monkeypatch.setattr(transport, "write", slow_write)
+
+
+async def test_after_a_costly_flush_the_next_one_waits_and_otherwise_it_does_not(hub, new_client, clock, monkeypatch):
+    client, transport = new_client()
+    hub.add(client)
+    slowly(transport, clock, monkeypatch, 0.0004)
     hub.publish({JSON: b"1"}, 1)
     await turns()
     assert transport.read == b"1"
@@ -105,6 +110,84 @@ async def test_after_a_costly_flush_the_next_one_waits_and_otherwise_it_does_not
     await asyncio.sleep(0)
     assert transport.read == b"1234"
     assert not clock.pending
+
+
+async def test_a_few_clients_of_a_gathering_bus_get_each_batch_at_once(hub, new_client, clock, monkeypatch):
+    client, transport = new_client()
+    hub.add(client)
+    slowly(transport, clock, monkeypatch, 0.00015)  # some ten clients
+    for number in range(10):
+        clock.advance(READ_PERIOD)
+        hub.publish({JSON: b"%d" % number}, 1)
+        await turns()
+        assert len(transport.writes) == number + 1
+    assert not clock.timers
+
+
+async def test_a_wait_that_has_just_begun_is_kept(hub, new_client, clock, monkeypatch):
+    client, transport = new_client()
+    hub.add(client)
+    slowly(transport, clock, monkeypatch, 0.00006)
+    hub.publish({JSON: b"0"}, 1)
+    await turns()
+    clock.advance(0.0001)  # the next frame of a bus that does not gather
+    hub.publish({JSON: b"1"}, 1)
+    await turns()
+    assert transport.read == b"0"
+    clock.advance(0.0005)
+    assert transport.read == b"01"
+
+
+async def test_what_is_published_in_the_turn_in_which_a_wait_ends_leaves_with_the_rest(new_client, monkeypatch):
+    now = 1000.0
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    hub = Hub()
+    client, transport = new_client()
+    hub.add(client)
+    write = transport.write
+
+    def slow_write(data):
+        nonlocal now
+        now += 0.0004
+        write(data)
+
+    monkeypatch.setattr(transport, "write", slow_write)
+    hub.publish({JSON: b"1"}, 1)
+    await turns()
+    hub.publish({JSON: b"2"}, 1)
+    loop.call_at(now + 0.004, hub.publish, {JSON: b"3"}, 1)  # due later than the wait's end, and both are past
+    now += 0.005
+    await turns()
+    assert transport.writes == [b"1", b"23"]
+
+
+async def test_many_clients_take_a_tenth_of_the_time_as_long_as_nobody_waits_too_long(
+    hub, new_client, clock, monkeypatch
+):
+    client, transport = new_client()
+    hub.add(client)
+    slowly(transport, clock, monkeypatch, 0.0005)
+    began = clock.now
+    for _ in range(1000):
+        hub.publish({JSON: b"x"}, 1)
+        await turns()
+        clock.advance(READ_PERIOD)
+    assert 0.08 < len(transport.writes) * 0.0005 / (clock.now - began) < 0.13
+
+
+async def test_so_many_clients_that_a_flush_takes_long_leave_half_of_the_time_to_others(
+    hub, new_client, clock, monkeypatch
+):
+    client, transport = new_client()
+    hub.add(client)
+    slowly(transport, clock, monkeypatch, 2 * FLUSH_DELAY_LIMIT)
+    hub.publish({JSON: b"0"}, 1)
+    await turns()
+    hub.publish({JSON: b"1"}, 1)
+    await turns()
+    (timer,) = clock.pending
+    assert timer.when - clock.now == pytest.approx(2 * FLUSH_DELAY_LIMIT)
 
 
 async def test_a_client_hears_what_is_published_after_it_came(hub, new_client):

@@ -1,6 +1,7 @@
 """What the codec says of frames. Every class runs on each twin: a twin subclasses it and sets Translator."""
 
 import json
+import sys
 from decimal import Decimal
 
 import pytest
@@ -331,7 +332,7 @@ class TestRawFrames(CodecTests):
         assert self.translator(Plan(buses=(bus,))).translate(batch(*frames)).count == 3
 
     def test_memory_for_throttled_ids_is_bounded(self, monkeypatch):
-        monkeypatch.setattr(reference, "RAW_IDS_LIMIT", 3)
+        monkeypatch.setattr(sys.modules[self.Translator.__module__], "RAW_IDS_LIMIT", 3)
         bus = PlanBus(1, "hs", passthrough=True, bypass_filter=True, max_message_frequency=1.0)
         translator = self.translator(Plan(buses=(bus,)))
         frames = batch(*[frame("01", id=identifier) for identifier in range(5)])

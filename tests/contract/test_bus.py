@@ -23,10 +23,13 @@ from bridge.buses.bus import Bus, BusState
 from bridge.buses.frame_bus import FrameBus
 from bridge.buses.isotp import IsotpTimeouts
 from bridge.buses.python_can import PythonCanBus
+from bridge.buses.slcan import SlcanBus
+from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.buses.virtual import Segment, VirtualBus
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT, RECEIVE_BUFFER
+from tests.buses.slcan_adapter import SlcanAdapter, Wire
 
 PATIENCE = 20.0  #: seconds until a test gives up waiting; no test waits so long when all is well
 
@@ -455,6 +458,40 @@ class TestPythonCanVirtual(BusContract):
 
     def make(self, number: int, loopback: bool = False) -> FrameBus:
         return PythonCanBus(number, f"virtual:{number}", "virtual", self.wire, loopback=loopback)
+
+
+class TestSlcan(BusContract):
+    """Each endpoint has an adapter of its own, behind a pseudo-terminal; the adapters share a CAN bus."""
+
+    @pytest.fixture(autouse=True)
+    async def _plugged(self, _wire) -> AsyncIterator[None]:
+        self.adapters: dict[int, SlcanAdapter] = {}
+        yield
+        self.wire.close()
+
+    def new_wire(self) -> object:
+        return Wire()
+
+    def make(self, number: int, loopback: bool = False) -> FrameBus:
+        if number not in self.adapters:
+            self.adapters[number] = SlcanAdapter(self.wire)
+        settings = ChannelSettings(500_000, data_bitrate=2_000_000)
+        bus = SlcanBus(number, f"slcan:{number}", self.adapters[number].path, settings, loopback=loopback)
+        bus.answer_timeout = PATIENCE
+        return bus
+
+    async def test_fd_frames_of_every_length(self, opened) -> None:
+        """No line says the error state indicator: an adapter sets its own."""
+        sender, _ = await opened(1)
+        _, heard = await opened(2)
+        frames = [
+            Frame(id=0x123, data=bytes(range(n)), fd=True, flags=flags, extended=extended)
+            for n in (0, 1, 8, 12, 16, 20, 24, 32, 48, 64)
+            for flags in (FrameFlags.NONE, FrameFlags.BITRATE_SWITCH)
+            for extended in (False, True)
+        ]
+        sender.send(FrameBatch.of(frames))
+        assert [essence(f) for f in await heard.heard(len(frames))] == [essence(f) for f in frames]
 
 
 GROUP = "239.74.163.2"

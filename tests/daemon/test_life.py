@@ -145,14 +145,18 @@ def test_a_second_signal_while_it_ends_does_no_harm(start, tmp_path):
     assert "Traceback" not in daemon.errors
 
 
-async def test_an_adapter_that_takes_for_ever_to_open_does_not_delay_the_end(tmp_path):
-    """A serial adapter that python-can waits for."""
+@pytest.mark.parametrize("interface", ["python-can", "slcan"])
+async def test_an_adapter_that_takes_for_ever_to_open_does_not_delay_the_end(tmp_path, interface):
+    """A serial adapter that python-can waits for, and one that does not answer."""
     master, slave = os.openpty()
     tty.setraw(slave)
+    port = socket.create_server(("127.0.0.1", 0))
     path = tmp_path / "socket"
+    spec = f"slcan:{os.ttyname(slave)}@500000"
+    if interface == "python-can":
+        spec = f"slcan:socket://127.0.0.1:{port.getsockname()[1]}?sleep_after_open=60"
     process = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-m", "bridge", "run", "--listen", f"unix:{path}",
-         "--bus", f"slcan:{os.ttyname(slave)}@500000?sleep_after_open=60"],
+        [sys.executable, "-m", "bridge", "run", "--listen", f"unix:{path}", "--bus", spec],
         cwd=PROJECT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -169,6 +173,7 @@ async def test_an_adapter_that_takes_for_ever_to_open_does_not_delay_the_end(tmp
         process.wait()
         os.close(master)
         os.close(slave)
+        port.close()
 
 
 async def test_an_app_that_closes_its_half_gets_its_answer(start):
@@ -259,6 +264,7 @@ MISTAKES = {
     "an interface that is not there": (["--bus", "no_such_interface:0"], ["no_such_interface"]),
     "a channel that is not there": (["--bus", "socketcan:no_such_can"], ["socketcan"]),
     "an adapter that is not there": (["--bus", "slcan:/dev/no_such_adapter@500000"], ["/dev/no_such_adapter"]),
+    "a bit rate that no slcan adapter has": (["--bus", "slcan:/dev/ttyACM0@33333"], ["33333", "500000", "btr"]),
     "an option that the recording has not": (["--bus", "replay:{tmp}/text?fast"], ["fast"]),
     "a listener that is none": (["--listen", "carrier-pigeon:1"], ["carrier-pigeon:1", "tcp://HOST:PORT"]),
     "a port out of range": (["--listen", "tcp://127.0.0.1:70000"], ["70000", "65535"]),
