@@ -60,7 +60,7 @@ def test_the_reason_of_a_skipped_test_is_what_pytest_takes(play):
 
 
 def test_the_tests_that_a_dead_process_owes_say_what_it_printed(play):
-    found = play(f"line({line('one', 'setup')!r} + chr(10)); sys.exit('the reason')")
+    found = play(f"line({line('one', 'setup')!r} + chr(10)); os.close(1); time.sleep(0.2); sys.exit('the reason')")
     with pytest.raises(EOFError, match="exit status 1; it printed:\nthe reason"):
         found.reports("one")
     with pytest.raises(EOFError, match="ended before"):

@@ -77,9 +77,10 @@ class Elsewhere:
                 data = os.read(self._process.stdout.fileno(), 1 << 16)
                 deadline = time.monotonic() + SILENCE_LIMIT
             else:
-                data = b""
+                raise EOFError(f"no report for {SILENCE_LIMIT:g} s; it printed:\n{self._last_words()}")
             if not data:
-                raise EOFError(self._epitaph())
+                status = self._process.wait()
+                raise EOFError(f"exit status {status}; it printed:\n{self._last_words()}")
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
@@ -91,12 +92,10 @@ class Elsewhere:
         report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
         self._reports.setdefault(report.nodeid, []).append(report)
 
-    def _epitaph(self) -> str:
-        """End it; why there is nothing more, and the end of what it printed."""
-        hung = self._process.poll() is None
-        status = self.end()
-        said = self._said[-OUTPUT_SHOWN:]
-        return f"{f'no report for {SILENCE_LIMIT:g} s' if hung else f'exit status {status}'}; it printed:\n{said}"
+    def _last_words(self) -> str:
+        """End it; the end of what it printed."""
+        self.end()
+        return self._said[-OUTPUT_SHOWN:]
 
     def end(self) -> int:
         """Leave no process and no file behind; its exit status."""

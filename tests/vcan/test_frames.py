@@ -90,8 +90,8 @@ async def test_every_kind_of_frame_goes_out(app, written, line):
 
 async def test_what_an_app_writes_others_on_the_bus_hear_in_order(app):
     with Candump("vcan0") as candump:
-        app.send(*(raw(0x100, number.to_bytes(8).hex()) for number in range(500)))
-        assert candump.lines(500) == [f"vcan0 100#{number:016X}" for number in range(500)]
+        app.send(*(raw(0x100, number.to_bytes(8).hex()) for number in range(200)))
+        assert candump.lines(200) == [f"vcan0 100#{number:016X}" for number in range(200)]
 
 
 # As can-utils write it down
@@ -146,7 +146,7 @@ def test_the_dump_is_what_candump_logs_and_canplayer_plays_it_again(dump):
         log = dumped(dump, len(sent))
         assert [timeless(line) for line in log] == candump.lines(len(sent)) == sent
     with Candump("vcan0") as candump:
-        run("canplayer", "-t", given="".join(f"{line}\n" for line in log))
+        run("canplayer", given="".join(f"{line}\n" for line in log))
         assert candump.lines(len(sent)) == sent
         assert [timeless(line) for line in dumped(dump, len(sent))] == sent
 
