@@ -12,7 +12,7 @@ help:
 	@echo "make run    start the bridge with a simulated vehicle"
 	@echo "make bench  measure what the bridge claims, beside its peers (about 8 minutes)"
 	@echo "make test   run every test"
-	@echo "make lint   ruff, mypy --strict and the import contract"
+	@echo "make lint   ruff, mypy --strict, the import contract and clang-format"
 	@echo "make sanitize the C codec's tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)"
 	@echo "make fuzz   ten million random frames through both twins of the codec"
 	@echo "make wheels a wheel for every platform (needs docker)"
@@ -46,6 +46,7 @@ lint: $(VENV)/developer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror bridge/codec/*.[ch] benchmarks/*.c
 
 # A build of its own, first on the path; -P keeps the working directory, where the other build lies, off it.
 # The interpreter itself leaves memory behind at its end: leaks are for tests/codec/test_leaks.py to find.

@@ -229,7 +229,7 @@ def _write_rows(report: Report, figures: dict[str, Figure]) -> None:
                 1.3,
                 why_missed=WHY_LONGER_THAN_TABLES,
             ),
-            longer(signals, ours, "standalone C, digits computed", figures["digits"]),
+            longer(signals, ours, "standalone C, digits computed", figures["digits"], 1.3),
             longer(raw, figures["raw json"], "standalone C", figures["raw loop"]),
         ]
     report.rows += [

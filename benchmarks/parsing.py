@@ -12,6 +12,7 @@ from can.io.canutils import CanutilsLogReader
 
 from benchmarks import payload
 from benchmarks.measuring import Effort, Report, contest, faster, repeated
+from bridge import codec
 from bridge.buses.recording import Recording
 from bridge.codec import IMPLEMENTATION
 from bridge.openxc.messages import PayloadFormat
@@ -76,7 +77,7 @@ def feed(stream: bytes) -> Callable[[], int]:
     """Have the bridge's decoder read a stream, a piece at a time."""
 
     def work() -> int:
-        decoder = StreamDecoder(PayloadFormat.JSON)
+        decoder = StreamDecoder(PayloadFormat.JSON, can_writes=codec.can_writes)
         return sum(len(decoder.feed(stream[start : start + PIECE])) for start in range(0, len(stream), PIECE))
 
     return work

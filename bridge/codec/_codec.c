@@ -13,12 +13,12 @@ enum { KIND_NUMBER, KIND_BOOLEAN, KIND_IGNORE, KIND_STATE, KIND_CHOICE, KIND_FUN
 enum { RAW_UNSIGNED, RAW_SIGNED, RAW_FLOAT, RAW_TYPES };
 enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
 
-#define BLOCK 16           /* bytes that copy_block() moves at once; the slack behind every target and source */
-#define NUMBER_SPACE 40    /* more than the longest text of a number with its brace and NUL */
-#define RAW_SPACE 320      /* more than the longest record of a raw frame, in either format */
-#define HEAD_SPACE 48      /* more than {"bus":255,"id":4294967295,"data":"0x */
-#define DECIMALS_LIMIT 9   /* as in bridge/codec/numbers.py */
-#define INT64_EDGE 0x1p63  /* the first double that a signed 64-bit integer cannot hold */
+#define BLOCK 16                /* bytes that copy_block() moves at once; the slack behind every target and source */
+#define NUMBER_SPACE 40         /* more than the longest text of a number with its brace and NUL */
+#define RAW_SPACE 320           /* more than the longest record of a raw frame, in either format */
+#define HEAD_SPACE 48           /* more than {"bus":255,"id":4294967295,"data":"0x */
+#define DECIMALS_LIMIT 9        /* as in bridge/codec/numbers.py */
+#define INT64_EDGE 0x1p63       /* the first double that a signed 64-bit integer cannot hold */
 #define EXACT_EDGE (1ull << 53) /* integers up to here are doubles */
 #define NOBODY (-1)
 
@@ -133,8 +133,7 @@ typedef struct {
 } BusState;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *functions; /* list */
+    PyObject_HEAD PyObject *functions; /* list */
     Message *messages;
     Signal *signals;
     Named *named;
@@ -148,9 +147,9 @@ typedef struct {
     Entry *entries;
     size_t entry_count;
     size_t entry_size;
-    uint32_t *index; /* of the entries by key, each + 1; 0 is free */
+    uint32_t *index;   /* of the entries by key, each + 1; 0 is free */
     size_t index_size; /* a power of two, more than twice the entries */
-    Named *opened; /* sorted keys */
+    Named *opened;     /* sorted keys */
     size_t opened_count;
     size_t raw_ids_limit;
     Buffer arena;
@@ -173,16 +172,13 @@ enum {
     TEN_TO_8 = 100000000
 };
 
-static const uint64_t POWERS[] = {1,          10,          100,       1000,      10000,
-                                  100000,     1000000,     10000000,  100000000, 1000000000};
+static const uint64_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
 /* ---- Text and numbers ---- */
 
 /* Copy in whole blocks; what lies up to a block behind source and target is read and written, too. */
 static inline char *copy_block(char *to, const char *from, size_t length) {
-    for (size_t done = 0; done < length; done += BLOCK) {
-        memcpy(to + done, from + done, BLOCK);
-    }
+    for (size_t done = 0; done < length; done += BLOCK) memcpy(to + done, from + done, BLOCK);
     return to + length;
 }
 
@@ -214,9 +210,7 @@ static inline void store_four(char *at, uint32_t digits) {
 static char *write_large(char *at, uint64_t number);
 
 static inline char *write_unsigned(char *at, uint64_t number) {
-    if (number >= 10000) {
-        return write_large(at, number);
-    }
+    if (number >= 10000) return write_large(at, number);
     uint32_t digits = four_digits((uint32_t)number);
     int leading = __builtin_ctz(digits | 1u << 24) >> 3;
     store_four(at, digits >> 8 * leading);
@@ -254,9 +248,7 @@ static inline char *write_eight(char *at, uint32_t fraction) {
 static char *write_nine(char *at, uint64_t magnitude) {
     at = write_unsigned(at, magnitude / 1000000000);
     uint32_t part = (uint32_t)(magnitude % 1000000000), last = part % 10;
-    if (last == 0) {
-        return write_eight(at, part / 10);
-    }
+    if (last == 0) return write_eight(at, part / 10);
     *at = '.';
     store_eight(at + 1, eight_digits(part / 10));
     at[9] = (char)('0' + last);
@@ -270,8 +262,9 @@ static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals) {
     at += scaled < 0;
 #define WITH_DECIMALS(decimals, write_fraction, places)                                                                \
     case decimals:                                                                                                     \
-        at = write_unsigned(at, magnitude / (uint32_t)TEN_TO_##decimals);                                                        \
-        return write_fraction(at, (uint32_t)(magnitude % (uint32_t)TEN_TO_##decimals) * (uint32_t)(places / TEN_TO_##decimals));
+        at = write_unsigned(at, magnitude / (uint32_t)TEN_TO_##decimals);                                              \
+        return write_fraction(at, (uint32_t)(magnitude % (uint32_t)TEN_TO_##decimals) *                                \
+                                      (uint32_t)(places / TEN_TO_##decimals));
     switch (decimals) {
     case 0:
         return write_unsigned(at, magnitude);
@@ -291,13 +284,10 @@ static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals) {
 
 /* A finite double as json_format.number_text() says it; NULL with an exception where memory ends. */
 static char *write_double(char *at, double value) {
-    if (value == floor(value) && value >= -INT64_EDGE && value < INT64_EDGE) {
+    if (value == floor(value) && value >= -INT64_EDGE && value < INT64_EDGE)
         return write_decimal(at, (int64_t)value, 0);
-    }
     char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
-    if (text == NULL) {
-        return NULL;
-    }
+    if (text == NULL) return NULL;
     size_t length = strlen(text);
     memcpy(at, text, length);
     PyMem_Free(text);
@@ -314,9 +304,7 @@ static int divide(int64_t scaled, unsigned decimals, double *result) {
     PyObject *quotient = dividend != NULL && divisor != NULL ? PyNumber_TrueDivide(dividend, divisor) : NULL;
     Py_XDECREF(dividend);
     Py_XDECREF(divisor);
-    if (quotient == NULL) {
-        return -1;
-    }
+    if (quotient == NULL) return -1;
     *result = PyFloat_AsDouble(quotient);
     Py_DECREF(quotient);
     return 0;
@@ -324,12 +312,8 @@ static int divide(int64_t scaled, unsigned decimals, double *result) {
 
 /* Whether two numbers are equal as Python compares them, an int with a float exactly. */
 static bool numbers_equal(const Number *one, const Number *other) {
-    if (one->integral && other->integral) {
-        return one->integer == other->integer;
-    }
-    if (!one->integral && !other->integral) {
-        return one->real == other->real;
-    }
+    if (one->integral && other->integral) return one->integer == other->integer;
+    if (!one->integral && !other->integral) return one->real == other->real;
     int64_t integer = one->integral ? one->integer : other->integer;
     double real = one->integral ? other->real : one->real;
     return real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real) && (int64_t)real == integer;
@@ -343,9 +327,7 @@ static PyObject *number_object(const Number *number) {
 static const Named *find_value(const Named *rows, size_t count, int64_t value) {
     while (count > 0) {
         size_t middle = count / 2;
-        if (rows[middle].value == value) {
-            return &rows[middle];
-        }
+        if (rows[middle].value == value) return &rows[middle];
         if (rows[middle].value < value) {
             rows += middle + 1;
             count -= middle + 1;
@@ -381,15 +363,11 @@ static uint64_t far_bits(const Field *field, const uint8_t *data) {
 }
 
 static inline uint64_t field_bits(const Field *field, const View *view) {
-    if (field->near) {
-        return (field->big ? view->big : view->little) >> field->shift & field->mask;
-    }
+    if (field->near) return (field->big ? view->big : view->little) >> field->shift & field->mask;
     return far_bits(field, view->data);
 }
 
-static inline uint64_t extend_sign(const Field *field, uint64_t bits) {
-    return (bits ^ field->half) - field->half;
-}
+static inline uint64_t extend_sign(const Field *field, uint64_t bits) { return (bits ^ field->half) - field->half; }
 
 static double float_of(const Field *field, uint64_t bits) {
     double real;
@@ -410,9 +388,7 @@ static bool raw_key(const Field *field, uint64_t bits, int64_t *key) {
         return true;
     }
     double real = float_of(field, bits);
-    if (!(real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real))) {
-        return false;
-    }
+    if (!(real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real))) return false;
     *key = (int64_t)real;
     return true;
 }
@@ -432,15 +408,13 @@ static bool is_present(const Program *self, const Signal *signal, const View *vi
 /* ---- Records of signals ---- */
 
 static int reserve(Program *self, const Message *message) {
-    if (buffer_reserve(&self->json, message->json_space + RAW_SPACE) < 0) {
-        return -1;
-    }
+    if (buffer_reserve(&self->json, message->json_space + RAW_SPACE) < 0) return -1;
     return buffer_reserve(&self->protobuf, message->protobuf_space + RAW_SPACE);
 }
 
 static inline void write_span(Buffer *buffer, const Buffer *arena, Span span) {
-    buffer->used = (size_t)(copy_block(buffer->start + buffer->used, arena->start + span.start, span.length) -
-                            buffer->start);
+    buffer->used =
+        (size_t)(copy_block(buffer->start + buffer->used, arena->start + span.start, span.length) - buffer->start);
 }
 
 static inline char *end_json(char *at) {
@@ -469,9 +443,7 @@ static inline int write_exact(Program *self, const Signal *signal, int64_t scale
     }
     if (self->formats & FORMAT_PROTOBUF) {
         double value;
-        if (divide(scaled, signal->decimals, &value) < 0) {
-            return -1;
-        }
+        if (divide(scaled, signal->decimals, &value) < 0) return -1;
         write_protobuf_number(self, signal, value);
     }
     self->records++;
@@ -479,19 +451,13 @@ static inline int write_exact(Program *self, const Signal *signal, int64_t scale
 }
 
 static int write_inexact(Program *self, const Signal *signal, double value) {
-    if (!isfinite(value)) {
-        return 0; /* OpenXC has no word for it */
-    }
+    if (!isfinite(value)) return 0; /* OpenXC has no word for it */
     if (self->formats & FORMAT_JSON) {
         char *at = write_double(write_head(self, signal, self->json.start + self->json.used), value);
-        if (at == NULL) {
-            return -1;
-        }
+        if (at == NULL) return -1;
         self->json.used = (size_t)(end_json(at) - self->json.start);
     }
-    if (self->formats & FORMAT_PROTOBUF) {
-        write_protobuf_number(self, signal, value);
-    }
+    if (self->formats & FORMAT_PROTOBUF) write_protobuf_number(self, signal, value);
     self->records++;
     return 0;
 }
@@ -499,15 +465,9 @@ static int write_inexact(Program *self, const Signal *signal, double value) {
 /* Write the ready record for a value, if there is one. */
 static bool write_named(Program *self, const Signal *signal, int64_t value) {
     const Named *named = find_value(self->named + signal->named_start, signal->named_count, value);
-    if (named == NULL) {
-        return false;
-    }
-    if (self->formats & FORMAT_JSON) {
-        write_span(&self->json, &self->arena, named->json);
-    }
-    if (self->formats & FORMAT_PROTOBUF) {
-        write_span(&self->protobuf, &self->arena, named->protobuf);
-    }
+    if (named == NULL) return false;
+    if (self->formats & FORMAT_JSON) write_span(&self->json, &self->arena, named->json);
+    if (self->formats & FORMAT_PROTOBUF) write_span(&self->protobuf, &self->arena, named->protobuf);
     self->records++;
     return true;
 }
@@ -544,9 +504,7 @@ static bool is_due(const Signal *signal, State *state, const Number *now, double
     if (signal->rules & RULE_CLOCK) {
         double elapsed = timestamp - state->ticked;
         due = !(elapsed >= 0 && elapsed < signal->period);
-        if (due) {
-            state->ticked = timestamp;
-        }
+        if (due) state->ticked = timestamp;
         due = due || (signal->rules & RULE_FORCE && changed);
     }
     return due && (signal->rules & RULE_SEND_SAME || changed || !state->received);
@@ -560,16 +518,12 @@ static int write_signal(Program *self, const Signal *signal, const Reading *read
         write_named(self, signal, signal->exact ? reading->scaled != 0 : number->real != 0);
         return 0;
     case KIND_STATE:
-        if (number->integral) {
-            write_named(self, signal, number->integer);
-        } else if (number->real >= -INT64_EDGE && number->real < INT64_EDGE) {
+        if (number->integral) write_named(self, signal, number->integer);
+        else if (number->real >= -INT64_EDGE && number->real < INT64_EDGE)
             write_named(self, signal, (int64_t)number->real);
-        }
         return 0;
     case KIND_CHOICE:
-        if (raw_key(&signal->field, reading->bits, &key) && write_named(self, signal, key)) {
-            return 0;
-        }
+        if (raw_key(&signal->field, reading->bits, &key) && write_named(self, signal, key)) return 0;
         break;
     case KIND_IGNORE:
         return 0;
@@ -581,9 +535,7 @@ static int write_signal(Program *self, const Signal *signal, const Reading *read
 
 /* Call a Python function; what it appends may move the buffers, so there is room again afterwards. */
 static int call_function(Program *self, Py_ssize_t function, PyObject *arguments) {
-    if (arguments == NULL) {
-        return -1;
-    }
+    if (arguments == NULL) return -1;
     PyObject *callable = PyList_GetItem(self->functions, function);
     PyObject *result = callable != NULL ? PyObject_Call(callable, arguments, NULL) : NULL;
     Py_DECREF(arguments);
@@ -599,18 +551,12 @@ static int call_signal(Program *self, const Message *message, const Signal *sign
 
 static int run_signal(Program *self, const Message *message, const Signal *signal, const View *view, double timestamp) {
     Reading reading;
-    if (!is_present(self, signal, view)) {
-        return 0;
-    }
-    if (read_signal(signal, view, &reading) < 0) {
-        return -1;
-    }
+    if (!is_present(self, signal, view)) return 0;
+    if (read_signal(signal, view, &reading) < 0) return -1;
     State *state = &self->states[signal->slot];
     bool due = is_due(signal, state, &reading.number, timestamp);
     if (signal->kind == KIND_FUNCTION) {
-        if (call_signal(self, message, signal, &reading.number, due) < 0) {
-            return -1;
-        }
+        if (call_signal(self, message, signal, &reading.number, due) < 0) return -1;
     } else if (due && self->formats != 0 && write_signal(self, signal, &reading) < 0) {
         return -1;
     }
@@ -637,23 +583,17 @@ static int run_message(Program *self, const Message *message, const Frame *head,
     View view = {data, 0, 0};
     memcpy(&view.little, data, sizeof view.little);
     view.big = __builtin_bswap64(view.little);
-    if (reserve(self, message) < 0) {
-        return -1;
-    }
+    if (reserve(self, message) < 0) return -1;
     if (message->handler != NOBODY) {
         PyObject *arguments = Py_BuildValue("(y#i)", (const char *)data, (Py_ssize_t)FD_DATA_LIMIT, head->length);
-        if (call_function(self, message->handler, arguments) < 0 || reserve(self, message) < 0) {
-            return -1;
-        }
+        if (call_function(self, message->handler, arguments) < 0 || reserve(self, message) < 0) return -1;
     }
     const Signal *signal = self->signals + message->signal_start;
     for (const Signal *end = signal + message->signal_count; signal < end; signal++) {
         if (signal->plain && self->formats == FORMAT_JSON) {
             signal = write_plain(self, signal, end, &view) - 1;
         } else if (signal->plain && self->formats != 0) {
-            if (write_exact(self, signal, exact_value(signal, field_bits(&signal->field, &view))) < 0) {
-                return -1;
-            }
+            if (write_exact(self, signal, exact_value(signal, field_bits(&signal->field, &view))) < 0) return -1;
         } else if (run_signal(self, message, signal, &view, head->timestamp) < 0) {
             return -1;
         }
@@ -670,20 +610,14 @@ static inline size_t index_slot(const Program *self, uint64_t key) {
 static inline int32_t find_entry(const Program *self, uint64_t key) {
     for (size_t slot = index_slot(self, key);; slot = (slot + 1) & (self->index_size - 1)) {
         uint32_t number = self->index[slot];
-        if (number == 0) {
-            return NOBODY;
-        }
-        if (self->entries[number - 1].key == key) {
-            return (int32_t)(number - 1);
-        }
+        if (number == 0) return NOBODY;
+        if (self->entries[number - 1].key == key) return (int32_t)(number - 1);
     }
 }
 
 static void index_entry(Program *self, size_t number) {
     size_t slot = index_slot(self, self->entries[number].key);
-    while (self->index[slot] != 0) {
-        slot = (slot + 1) & (self->index_size - 1);
-    }
+    while (self->index[slot] != 0) slot = (slot + 1) & (self->index_size - 1);
     self->index[slot] = (uint32_t)number + 1;
 }
 
@@ -704,17 +638,14 @@ static int grow_entries(Program *self) {
     self->index = index;
     self->index_size = size * 4;
     self->entry_size = size;
-    for (size_t number = 0; number < self->entry_count; number++) {
-        index_entry(self, number);
-    }
+    for (size_t number = 0; number < self->entry_count; number++) index_entry(self, number);
     return 0;
 }
 
 /* The entry of a key that has none yet; NOBODY with an exception where memory ends. */
 static int32_t add_entry(Program *self, uint64_t key) {
-    if (self->entry_count >= INT32_MAX / 8 || (self->entry_count == self->entry_size && grow_entries(self) < 0)) {
+    if (self->entry_count >= INT32_MAX / 8 || (self->entry_count == self->entry_size && grow_entries(self) < 0))
         return PyErr_Occurred() != NULL ? NOBODY : (PyErr_NoMemory(), NOBODY);
-    }
     size_t number = self->entry_count++;
     self->entries[number] = (Entry){.key = key, .message = NOBODY, .watcher = NOBODY};
     index_entry(self, number);
@@ -724,9 +655,7 @@ static int32_t add_entry(Program *self, uint64_t key) {
 /* ---- Raw frames ---- */
 
 static char *write_varint(char *at, uint32_t number) {
-    for (; number >= 0x80; number >>= 7) {
-        *at++ = (char)(number | 0x80);
-    }
+    for (; number >= 0x80; number >>= 7) *at++ = (char)(number | 0x80);
     *at++ = (char)number;
     return at;
 }
@@ -823,9 +752,7 @@ static bool is_raw_due(Program *self, Entry *entry, double period, bool force, c
     }
     double elapsed = head->timestamp - entry->ticked;
     bool ticks = !(elapsed >= 0 && elapsed < period);
-    if (ticks) {
-        entry->ticked = head->timestamp;
-    }
+    if (ticks) entry->ticked = head->timestamp;
     bool changed = entry->length != head->length || memcmp(entry->data, data, head->length) != 0;
     entry->length = head->length;
     memcpy(entry->data, data, head->length);
@@ -836,9 +763,7 @@ static bool is_raw_due(Program *self, Entry *entry, double period, bool force, c
 static int learn(Program *self, uint64_t key, const BusState *bus, int32_t *number) {
     if ((bus->period > 0 ? bus->counted : bus->learned) < self->raw_ids_limit) {
         *number = add_entry(self, key);
-        if (*number == NOBODY) {
-            return -1;
-        }
+        if (*number == NOBODY) return -1;
         self->buses[key >> 32].learned++;
     }
     return 0;
@@ -846,19 +771,13 @@ static int learn(Program *self, uint64_t key, const BusState *bus, int32_t *numb
 
 /* Write the raw record of a frame; an id that may not be remembered has its heads made each time. */
 static int write_raw(Program *self, Entry *entry, const Frame *head, const uint8_t *data) {
-    if (entry->json_length == 0) {
-        make_heads(entry, head);
-    }
+    if (entry->json_length == 0) make_heads(entry, head);
     if (self->formats & FORMAT_JSON) {
-        if (buffer_reserve(&self->json, RAW_SPACE) < 0) {
-            return -1;
-        }
+        if (buffer_reserve(&self->json, RAW_SPACE) < 0) return -1;
         write_raw_json(self, entry, head, data);
     }
     if (self->formats & FORMAT_PROTOBUF) {
-        if (buffer_reserve(&self->protobuf, RAW_SPACE) < 0) {
-            return -1;
-        }
+        if (buffer_reserve(&self->protobuf, RAW_SPACE) < 0) return -1;
         write_raw_protobuf(self, entry, head, data);
     }
     self->records += self->formats != 0;
@@ -884,13 +803,9 @@ static int run_raw(Program *self, uint64_t key, int32_t number, const Frame *hea
     } else if (number == NOBODY && learn(self, key, bus, &number) < 0) {
         return -1;
     }
-    if (number == NOBODY) {
-        return write_unknown(self, head, data);
-    }
+    if (number == NOBODY) return write_unknown(self, head, data);
     Entry *entry = &self->entries[number];
-    if (period > 0 && !is_raw_due(self, entry, period, force, head, data)) {
-        return 0;
-    }
+    if (period > 0 && !is_raw_due(self, entry, period, force, head, data)) return 0;
     return write_raw(self, entry, head, data);
 }
 
@@ -900,9 +815,7 @@ static int run_frame(Program *self, const char *record) {
     Frame head;
     memcpy(&head, record, offsetof(Frame, data));
     const uint8_t *data = (const uint8_t *)record + offsetof(Frame, data);
-    if (head.flags & (FLAG_REMOTE | FLAG_ERROR)) {
-        return 0; /* neither becomes a record */
-    }
+    if (head.flags & (FLAG_REMOTE | FLAG_ERROR)) return 0; /* neither becomes a record */
     if (head.length > FD_DATA_LIMIT) {
         PyErr_Format(PyExc_ValueError, "a frame of %d data bytes", head.length);
         return -1;
@@ -916,20 +829,15 @@ static int run_frame(Program *self, const char *record) {
             call_function(self, entry->watcher, Py_BuildValue("(y#)", data, (Py_ssize_t)head.length)) < 0) {
             return -1;
         }
-        if (message != NOBODY && run_message(self, &self->messages[message], &head, data) < 0) {
-            return -1;
-        }
+        if (message != NOBODY && run_message(self, &self->messages[message], &head, data) < 0) return -1;
     }
     return self->buses[head.bus].passthrough ? run_raw(self, key, number, &head, data) : 0;
 }
 
 static PyObject *run_batch(Program *self, const char *records, Py_ssize_t size) {
     self->json.used = self->protobuf.used = self->records = 0;
-    for (const char *record = records; record < records + size; record += FRAME_SIZE) {
-        if (run_frame(self, record) < 0) {
-            return NULL;
-        }
-    }
+    for (const char *record = records; record < records + size; record += FRAME_SIZE)
+        if (run_frame(self, record) < 0) return NULL;
     PyObject *json = buffer_bytes(&self->json), *protobuf = buffer_bytes(&self->protobuf);
     if (json == NULL || protobuf == NULL) {
         Py_XDECREF(json);
@@ -945,9 +853,7 @@ static PyObject *program_translate(Program *self, PyObject *batch) {
         PyErr_SetString(PyExc_RuntimeError, "a batch is being translated already");
         return NULL;
     }
-    if (PyObject_GetBuffer(batch, &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
+    if (PyObject_GetBuffer(batch, &view, PyBUF_SIMPLE) < 0) return NULL;
     PyObject *result = NULL;
     if (view.len % FRAME_SIZE != 0) {
         PyErr_Format(PyExc_ValueError, "%zd bytes are no whole frame records", view.len);
@@ -964,9 +870,7 @@ static PyObject *program_translate(Program *self, PyObject *batch) {
 static PyObject *program_append(Program *self, PyObject *arguments) {
     const char *json, *protobuf;
     Py_ssize_t json_size, protobuf_size;
-    if (!PyArg_ParseTuple(arguments, "y#y#", &json, &json_size, &protobuf, &protobuf_size)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTuple(arguments, "y#y#", &json, &json_size, &protobuf, &protobuf_size)) return NULL;
     if (buffer_reserve(&self->json, (size_t)json_size) < 0 ||
         buffer_reserve(&self->protobuf, (size_t)protobuf_size) < 0) {
         return NULL;
@@ -987,9 +891,8 @@ static PyObject *program_append(Program *self, PyObject *arguments) {
 
 static PyObject *program_want(Program *self, PyObject *formats) {
     long wanted = PyLong_AsLong(formats);
-    if (wanted < 0 || wanted > (FORMAT_JSON | FORMAT_PROTOBUF)) {
+    if (wanted < 0 || wanted > (FORMAT_JSON | FORMAT_PROTOBUF))
         return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_ValueError, "no formats: %ld", wanted);
-    }
     self->formats = (int)wanted;
     Py_RETURN_NONE;
 }
@@ -999,9 +902,7 @@ static PyObject *program_set_bus(Program *self, PyObject *arguments) {
     unsigned char bus;
     int passthrough, bypass, force;
     double period;
-    if (!PyArg_ParseTuple(arguments, "bppdp", &bus, &passthrough, &bypass, &period, &force)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTuple(arguments, "bppdp", &bus, &passthrough, &bypass, &period, &force)) return NULL;
     BusState *state = &self->buses[bus];
     state->passthrough = passthrough;
     state->bypass = bypass;
@@ -1013,9 +914,7 @@ static PyObject *program_set_bus(Program *self, PyObject *arguments) {
 /* A copy of a table of `size`-byte rows; NULL with an exception where that cannot be. */
 static void *copy_rows(const char *bytes, Py_ssize_t length, size_t size, size_t *count) {
     void *rows = PyMem_Calloc((size_t)length + 1, 1);
-    if (rows == NULL) {
-        return PyErr_NoMemory();
-    }
+    if (rows == NULL) return PyErr_NoMemory();
     memcpy(rows, bytes, (size_t)length - (size_t)length % size);
     *count = (size_t)length / size;
     return rows;
@@ -1025,14 +924,10 @@ static void *copy_rows(const char *bytes, Py_ssize_t length, size_t size, size_t
 static PyObject *program_open_keys(Program *self, PyObject *table) {
     char *bytes;
     Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(table, &bytes, &length) < 0) {
-        return NULL;
-    }
+    if (PyBytes_AsStringAndSize(table, &bytes, &length) < 0) return NULL;
     size_t count = 0;
     Named *rows = copy_rows(bytes, length, sizeof *rows, &count);
-    if (rows == NULL) {
-        return NULL;
-    }
+    if (rows == NULL) return NULL;
     PyMem_Free(self->opened);
     self->opened = rows;
     self->opened_count = count;
@@ -1043,13 +938,9 @@ static PyObject *program_open_keys(Program *self, PyObject *table) {
 static PyObject *program_watch(Program *self, PyObject *arguments) {
     unsigned long long key;
     int function;
-    if (!PyArg_ParseTuple(arguments, "Ki", &key, &function)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTuple(arguments, "Ki", &key, &function)) return NULL;
     int32_t number = find_entry(self, key);
-    if (number == NOBODY && (number = add_entry(self, key)) == NOBODY) {
-        return NULL;
-    }
+    if (number == NOBODY && (number = add_entry(self, key)) == NOBODY) return NULL;
     self->entries[number].watcher = function;
     Py_RETURN_NONE;
 }
@@ -1057,9 +948,8 @@ static PyObject *program_watch(Program *self, PyObject *arguments) {
 /* state(slot) -> (value, received) */
 static PyObject *program_state(Program *self, PyObject *slot) {
     size_t number = PyLong_AsSize_t(slot);
-    if (PyErr_Occurred() != NULL || number >= self->state_count) {
+    if (PyErr_Occurred() != NULL || number >= self->state_count)
         return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_IndexError, "there is no state %zu", number);
-    }
     PyObject *value = number_object(&self->states[number].value);
     return value != NULL ? Py_BuildValue("(NO)", value, self->states[number].received ? Py_True : Py_False) : NULL;
 }
@@ -1069,18 +959,12 @@ static PyObject *program_set_state(Program *self, PyObject *arguments) {
     Py_ssize_t slot;
     PyObject *value;
     int received;
-    if (!PyArg_ParseTuple(arguments, "nOp", &slot, &value, &received)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTuple(arguments, "nOp", &slot, &value, &received)) return NULL;
     Number number = {0, 0, PyLong_Check(value)};
-    if (number.integral) {
-        number.integer = PyLong_AsLongLong(value);
-    } else {
-        number.real = PyFloat_AsDouble(value);
-    }
-    if (PyErr_Occurred() != NULL || slot < 0 || (size_t)slot >= self->state_count) {
+    if (number.integral) number.integer = PyLong_AsLongLong(value);
+    else number.real = PyFloat_AsDouble(value);
+    if (PyErr_Occurred() != NULL || slot < 0 || (size_t)slot >= self->state_count)
         return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_IndexError, "there is no state %zd", slot);
-    }
     self->states[slot].value = number;
     self->states[slot].received = received;
     Py_RETURN_NONE;
@@ -1088,13 +972,9 @@ static PyObject *program_set_state(Program *self, PyObject *arguments) {
 
 /* ---- Building ---- */
 
-static bool is_range(uint32_t start, uint32_t count, size_t size) {
-    return start <= size && count <= size - start;
-}
+static bool is_range(uint32_t start, uint32_t count, size_t size) { return start <= size && count <= size - start; }
 
-static bool is_span(const Program *self, Span span) {
-    return is_range(span.start, span.length, self->arena.used);
-}
+static bool is_span(const Program *self, Span span) { return is_range(span.start, span.length, self->arena.used); }
 
 static bool is_field(const Field *field) {
     bool inside = field->near ? field->shift < 64 : field->size > 0 && field->start + field->size <= 8 * FD_DATA_LIMIT;
@@ -1123,9 +1003,8 @@ static bool check_signal(const Program *self, const Signal *signal, Message *mes
 
 static bool check_tables(Program *self) {
     bool right = true;
-    for (size_t i = 0; i < self->named_count; i++) {
+    for (size_t i = 0; i < self->named_count; i++)
         right = right && is_span(self, self->named[i].json) && is_span(self, self->named[i].protobuf);
-    }
     for (size_t i = 0; i < self->condition_count; i++) {
         const Condition *condition = &self->conditions[i];
         right = right && is_field(&condition->selector) &&
@@ -1135,9 +1014,8 @@ static bool check_tables(Program *self) {
         Message *message = &self->messages[i];
         message->json_space = message->protobuf_space = 0;
         right = is_range(message->signal_start, message->signal_count, self->signal_count);
-        for (size_t j = 0; right && j < message->signal_count; j++) {
+        for (size_t j = 0; right && j < message->signal_count; j++)
             right = check_signal(self, &self->signals[message->signal_start + j], message);
-        }
     }
     return right;
 }
@@ -1151,9 +1029,7 @@ static int add_keys(Program *self, const char *bytes, Py_ssize_t length) {
             return -1;
         }
         int32_t number = add_entry(self, key.key);
-        if (number == NOBODY) {
-            return -1;
-        }
+        if (number == NOBODY) return -1;
         self->entries[number].message = (int32_t)key.message;
     }
     return 0;
@@ -1175,7 +1051,8 @@ static int program_fill(Program *self, PyObject *arguments) {
     self->named = copy_rows(named, named_size, sizeof(Named), &self->named_count);
     self->conditions = copy_rows(conditions, condition_size, sizeof(Condition), &self->condition_count);
     self->states = states < 0 || states > INT32_MAX ? NULL : PyMem_Calloc((size_t)states + 1, sizeof *self->states);
-    if (PyErr_Occurred() != NULL || self->states == NULL || buffer_reserve(&self->arena, (size_t)arena_size + BLOCK) < 0) {
+    if (PyErr_Occurred() != NULL || self->states == NULL ||
+        buffer_reserve(&self->arena, (size_t)arena_size + BLOCK) < 0) {
         return PyErr_Occurred() != NULL ? -1 : (PyErr_NoMemory(), -1);
     }
     memset(self->arena.start, 0, self->arena.size);
@@ -1183,9 +1060,8 @@ static int program_fill(Program *self, PyObject *arguments) {
     self->arena.used = (size_t)arena_size;
     self->state_count = (size_t)states;
     self->raw_ids_limit = limit < 0 ? 0 : (size_t)limit;
-    for (size_t slot = 0; slot < self->state_count; slot++) {
+    for (size_t slot = 0; slot < self->state_count; slot++)
         self->states[slot] = (State){{0, 0, true}, -INFINITY, false};
-    }
     if (!check_tables(self)) {
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
@@ -1267,14 +1143,10 @@ static PyType_Spec program_spec = {
 
 static int module_exec(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &program_spec, NULL);
-    if (type == NULL) {
-        return -1;
-    }
+    if (type == NULL) return -1;
     int added = PyModule_AddType(module, (PyTypeObject *)type);
     Py_DECREF(type);
-    if (added < 0 || PyModule_AddFunctions(module, codec_line_functions) < 0) {
-        return -1;
-    }
+    if (added < 0 || PyModule_AddFunctions(module, codec_line_functions) < 0) return -1;
     return PyModule_AddFunctions(module, codec_socketcan_functions);
 }
 
@@ -1293,6 +1165,4 @@ static struct PyModuleDef module_definition = {
     .m_slots = module_slots,
 };
 
-PyMODINIT_FUNC PyInit__codec(void) {
-    return PyModuleDef_Init(&module_definition);
-}
+PyMODINIT_FUNC PyInit__codec(void) { return PyModuleDef_Init(&module_definition); }

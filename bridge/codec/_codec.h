@@ -59,11 +59,8 @@ typedef struct {
 } Buffer;
 
 /* Room for `more` bytes behind what is written; -1 with MemoryError where there is none. */
-static inline int buffer_reserve(Buffer *buffer, size_t more)
-{
-    if (buffer->size - buffer->used >= more) {
-        return 0;
-    }
+static inline int buffer_reserve(Buffer *buffer, size_t more) {
+    if (buffer->size - buffer->used >= more) return 0;
     if (more > (size_t)PY_SSIZE_T_MAX / 2 - buffer->used) {
         PyErr_NoMemory();
         return -1;
@@ -79,15 +76,13 @@ static inline int buffer_reserve(Buffer *buffer, size_t more)
     return 0;
 }
 
-static inline void buffer_free(Buffer *buffer)
-{
+static inline void buffer_free(Buffer *buffer) {
     PyMem_Free(buffer->start);
     *buffer = (Buffer){NULL, 0, 0};
 }
 
 /* What is written as a bytes object; the buffer is left as it is. */
-static inline PyObject *buffer_bytes(const Buffer *buffer)
-{
+static inline PyObject *buffer_bytes(const Buffer *buffer) {
     return PyBytes_FromStringAndSize(buffer->start, (Py_ssize_t)buffer->used);
 }
 
@@ -95,8 +90,7 @@ static const char HEX_LOWER[] = "0123456789abcdef";
 static const char HEX_UPPER[] = "0123456789ABCDEF";
 
 /* Two digits a byte; the end of what was written. */
-static inline char *write_hex(char *at, const uint8_t *data, size_t length, const char *digits)
-{
+static inline char *write_hex(char *at, const uint8_t *data, size_t length, const char *digits) {
     for (size_t i = 0; i < length; i++) {
         *at++ = digits[data[i] >> 4];
         *at++ = digits[data[i] & 15];
@@ -105,11 +99,8 @@ static inline char *write_hex(char *at, const uint8_t *data, size_t length, cons
 }
 
 /* The value of a hexadecimal digit in either case, -1 for any other byte. */
-static inline int hex_value(unsigned char digit)
-{
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
+static inline int hex_value(unsigned char digit) {
+    if (digit >= '0' && digit <= '9') return digit - '0';
     unsigned char lower = (unsigned char)(digit | 0x20);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }

@@ -14,26 +14,19 @@ typedef struct {
     const uint8_t *end;
 } Text;
 
-static Text text_of(const Py_buffer *buffer)
-{
+static Text text_of(const Py_buffer *buffer) {
     const uint8_t *start = buffer->buf;
     return (Text){start, buffer->len > 0 ? start + buffer->len : start};
 }
 
-static size_t text_size(Text text)
-{
-    return (size_t)(text.end - text.at);
-}
+static size_t text_size(Text text) { return (size_t)(text.end - text.at); }
 
 /* The value of hexadecimal digits; false where there is anything else, or more than 32 bits. */
-static bool read_hex(Text digits, uint32_t *value)
-{
+static bool read_hex(Text digits, uint32_t *value) {
     uint32_t number = 0;
     for (; digits.at < digits.end; digits.at++) {
         int digit = hex_value(*digits.at);
-        if (digit < 0 || number > UINT32_MAX >> 4) {
-            return false;
-        }
+        if (digit < 0 || number > UINT32_MAX >> 4) return false;
         number = number << 4 | (uint32_t)digit;
     }
     *value = number;
@@ -41,50 +34,38 @@ static bool read_hex(Text digits, uint32_t *value)
 }
 
 /* Bytes of two hexadecimal digits; how many, -1 where there is anything else or no room. */
-static int read_data(Text digits, uint8_t *data, size_t limit)
-{
+static int read_data(Text digits, uint8_t *data, size_t limit) {
     size_t length = text_size(digits) / 2;
-    if (text_size(digits) % 2 != 0 || length > limit) {
-        return -1;
-    }
+    if (text_size(digits) % 2 != 0 || length > limit) return -1;
     for (size_t i = 0; i < length; i++) {
         int byte = hex_value(digits.at[2 * i]) * 16 | hex_value(digits.at[2 * i + 1]);
-        if (byte < 0) {
-            return -1;
-        }
+        if (byte < 0) return -1;
         data[i] = (uint8_t)byte;
     }
     return (int)length;
 }
 
 /* A number with at least so many digits, of which there are 20 at most; the end of what was written. */
-static char *write_number(char *at, uint64_t value, unsigned base, size_t least)
-{
+static char *write_number(char *at, uint64_t value, unsigned base, size_t least) {
     char digits[20];
     size_t count = 0;
     do {
         digits[count++] = HEX_UPPER[value % base];
         value /= base;
     } while (value != 0 || count < least);
-    while (count > 0) {
-        *at++ = digits[--count];
-    }
+    while (count > 0) *at++ = digits[--count];
     return at;
 }
 
-static int append_record(Buffer *records, const Frame *frame)
-{
-    if (buffer_reserve(records, FRAME_SIZE) < 0) {
-        return -1;
-    }
+static int append_record(Buffer *records, const Frame *frame) {
+    if (buffer_reserve(records, FRAME_SIZE) < 0) return -1;
     memcpy(records->start + records->used, frame, FRAME_SIZE);
     records->used += FRAME_SIZE;
     return 0;
 }
 
 /* Append an item that is given away, NULL after an exception. */
-static int append(PyObject *list, PyObject *item)
-{
+static int append(PyObject *list, PyObject *item) {
     int result = item == NULL ? -1 : PyList_Append(list, item);
     Py_XDECREF(item);
     return result;
@@ -94,22 +75,16 @@ typedef char *(*LineWriter)(char *at, const Frame *frame, const Py_buffer *name)
 
 /* A line for each record. The writer gives NULL for a frame that no line can say. */
 static PyObject *write_lines(PyObject *arguments, PyObject *keywords, const char *format, char **names,
-                             LineWriter write_line)
-{
+                             LineWriter write_line) {
     Py_buffer records, name = {0};
     Buffer lines = {NULL, 0, 0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &records, &name)) {
-        return NULL;
-    }
-    if (records.len % FRAME_SIZE != 0) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, format, names, &records, &name)) return NULL;
+    if (records.len % FRAME_SIZE != 0)
         PyErr_Format(PyExc_ValueError, "frame records are a multiple of %d bytes, not %zd", FRAME_SIZE, records.len);
-    }
     for (Py_ssize_t offset = 0; offset < records.len && PyErr_Occurred() == NULL; offset += FRAME_SIZE) {
         Frame frame;
         memcpy(&frame, (const char *)records.buf + offset, FRAME_SIZE);
-        if (buffer_reserve(&lines, OUTPUT_LINE_LIMIT + (size_t)name.len) < 0) {
-            break;
-        }
+        if (buffer_reserve(&lines, OUTPUT_LINE_LIMIT + (size_t)name.len) < 0) break;
         char *end = write_line(lines.start + lines.used, &frame, &name);
         if (end != NULL) {
             lines.used = (size_t)(end - lines.start);
@@ -126,8 +101,7 @@ static PyObject *write_lines(PyObject *arguments, PyObject *keywords, const char
 }
 
 /* Whether id and length are what the format has, and it is not the remote frame that CAN FD has not. */
-static bool is_frame(const Frame *frame)
-{
+static bool is_frame(const Frame *frame) {
     bool fd = frame->flags & FLAG_FD;
     return frame->id <= (frame->flags & (FLAG_EXTENDED | FLAG_ERROR) ? EXTENDED_ID_MAX : STANDARD_ID_MAX) &&
            frame->length <= (fd ? FD_DATA_LIMIT : CLASSIC_DATA_LIMIT) && !(fd && frame->flags & FLAG_REMOTE);
@@ -155,11 +129,8 @@ typedef struct {
 } Slcan;
 
 /* Each operation is rounded by itself and in this order, so that both twins agree in every bit. */
-static double slcan_time(const Slcan *slcan, uint32_t milliseconds)
-{
-    if (!slcan->has_epoch || milliseconds > SLCAN_COUNTER_MAX) {
-        return slcan->now;
-    }
+static double slcan_time(const Slcan *slcan, uint32_t milliseconds) {
+    if (!slcan->has_epoch || milliseconds > SLCAN_COUNTER_MAX) return slcan->now;
     double first = slcan->epoch + (double)milliseconds / 1000.0;
     double periods = (slcan->now - first) / SLCAN_COUNTER_PERIOD + 0.5;
     int64_t whole = (int64_t)periods; /* it fits: the epoch was checked */
@@ -167,22 +138,15 @@ static double slcan_time(const Slcan *slcan, uint32_t milliseconds)
     return first + SLCAN_COUNTER_PERIOD * (double)whole;
 }
 
-static bool read_slcan_frame(const Slcan *slcan, Text line, uint8_t flags, Frame *frame)
-{
+static bool read_slcan_frame(const Slcan *slcan, Text line, uint8_t flags, Frame *frame) {
     size_t digits = flags & FLAG_EXTENDED ? 8 : 3;
     uint32_t dlc, stamp;
-    if (text_size(line) < digits + 2) {
-        return false;
-    }
+    if (text_size(line) < digits + 2) return false;
     const uint8_t *data = line.at + digits + 2;
-    if (!read_hex((Text){line.at + 1, data - 1}, &frame->id) || !read_hex((Text){data - 1, data}, &dlc)) {
-        return false;
-    }
+    if (!read_hex((Text){line.at + 1, data - 1}, &frame->id) || !read_hex((Text){data - 1, data}, &dlc)) return false;
     *frame = (Frame){slcan->now, frame->id, slcan->bus, flags, FD_LENGTHS[dlc], 0, {0}};
     size_t said = flags & FLAG_REMOTE ? 0 : 2 * (size_t)frame->length, rest = (size_t)(line.end - data);
-    if (!is_frame(frame) || (rest != said && rest != said + 4)) {
-        return false;
-    }
+    if (!is_frame(frame) || (rest != said && rest != said + 4)) return false;
     if (rest != said && read_hex((Text){data + said, line.end}, &stamp)) {
         frame->timestamp = slcan_time(slcan, stamp);
         line.end = data + said;
@@ -190,39 +154,28 @@ static bool read_slcan_frame(const Slcan *slcan, Text line, uint8_t flags, Frame
     return read_data((Text){data, line.end}, frame->data, said / 2) >= 0;
 }
 
-static bool is_answer(Text line)
-{
+static bool is_answer(Text line) {
     uint8_t letter = *line.at | 0x20;
-    while (line.at < line.end && *line.at >= ' ' && *line.at <= '~') {
-        line.at++;
-    }
+    while (line.at < line.end && *line.at >= ' ' && *line.at <= '~') line.at++;
     return letter >= 'a' && letter <= 'z' && line.at == line.end;
 }
 
 /* What stands in front of a carriage return or a BEL. */
-static int take_slcan_line(Slcan *slcan, Text line, uint8_t terminator)
-{
+static int take_slcan_line(Slcan *slcan, Text line, uint8_t terminator) {
     bool too_long = text_size(line) > SLCAN_LINE_LIMIT;
-    while (!too_long && line.at < line.end && *line.at == '\n') {
-        line.at++;
-    }
-    while (!too_long && line.at < line.end && line.end[-1] == '\n') {
-        line.end--;
-    }
+    while (!too_long && line.at < line.end && *line.at == '\n') line.at++;
+    while (!too_long && line.at < line.end && line.end[-1] == '\n') line.end--;
     if (terminator == '\a') {
         slcan->invalid += line.at < line.end;
         return append(slcan->answers, PyBytes_FromStringAndSize("\a", 1));
     }
-    if (line.at == line.end) {
-        return append(slcan->answers, PyBytes_FromStringAndSize(NULL, 0));
-    }
+    if (line.at == line.end) return append(slcan->answers, PyBytes_FromStringAndSize(NULL, 0));
     const char *letter = memchr(SLCAN_LETTERS, *line.at, sizeof SLCAN_LETTERS - 1);
     if (letter != NULL && !too_long) {
         size_t place = (size_t)(letter - SLCAN_LETTERS);
         Frame frame;
-        if (read_slcan_frame(slcan, line, SLCAN_FLAGS[place / 2] | (place & 1 ? FLAG_EXTENDED : 0), &frame)) {
+        if (read_slcan_frame(slcan, line, SLCAN_FLAGS[place / 2] | (place & 1 ? FLAG_EXTENDED : 0), &frame))
             return append_record(&slcan->records, &frame);
-        }
     } else if (!too_long && is_answer(line)) {
         return append(slcan->answers, PyBytes_FromStringAndSize((const char *)line.at, (Py_ssize_t)text_size(line)));
     }
@@ -231,34 +184,28 @@ static int take_slcan_line(Slcan *slcan, Text line, uint8_t terminator)
 }
 
 /* Where the line begins that has no end yet; NULL with an exception. */
-static const uint8_t *take_slcan_lines(Slcan *slcan, Text data)
-{
+static const uint8_t *take_slcan_lines(Slcan *slcan, Text data) {
     for (const uint8_t *at = data.at; at < data.end; at++) {
         if (*at == '\r' || *at == '\a') {
-            if (take_slcan_line(slcan, (Text){data.at, at}, *at) < 0) {
-                return NULL;
-            }
+            if (take_slcan_line(slcan, (Text){data.at, at}, *at) < 0) return NULL;
             data.at = at + 1;
         }
     }
     return data.at;
 }
 
-static PyObject *parse_slcan(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
-{
+static PyObject *parse_slcan(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"data", "bus", "now", "epoch", NULL};
     Py_buffer data;
     PyObject *epoch = Py_None, *result = NULL;
     Slcan slcan = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*bd|O", names, &data, &slcan.bus, &slcan.now, &epoch)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*bd|O", names, &data, &slcan.bus, &slcan.now, &epoch))
         return NULL;
-    }
     slcan.has_epoch = epoch != Py_None;
     slcan.epoch = slcan.has_epoch ? PyFloat_AsDouble(epoch) : slcan.now;
     double adrift = slcan.now - slcan.epoch;
-    if (PyErr_Occurred() == NULL && slcan.has_epoch && !(adrift > -ADRIFT_LIMIT && adrift < ADRIFT_LIMIT)) {
+    if (PyErr_Occurred() == NULL && slcan.has_epoch && !(adrift > -ADRIFT_LIMIT && adrift < ADRIFT_LIMIT))
         PyErr_Format(PyExc_ValueError, "%R and now are no two Unix times", epoch);
-    }
     slcan.answers = PyErr_Occurred() == NULL ? PyList_New(0) : NULL;
     const uint8_t *rest = slcan.answers == NULL ? NULL : take_slcan_lines(&slcan, text_of(&data));
     PyObject *records = rest == NULL ? NULL : buffer_bytes(&slcan.records);
@@ -273,13 +220,10 @@ static PyObject *parse_slcan(PyObject *Py_UNUSED(module), PyObject *arguments, P
     return result;
 }
 
-static char *write_slcan_line(char *at, const Frame *frame, const Py_buffer *Py_UNUSED(name))
-{
+static char *write_slcan_line(char *at, const Frame *frame, const Py_buffer *Py_UNUSED(name)) {
     const uint8_t *dlc = memchr(FD_LENGTHS, frame->length, sizeof FD_LENGTHS);
     bool extended = frame->flags & FLAG_EXTENDED, remote = frame->flags & FLAG_REMOTE;
-    if (dlc == NULL || !is_frame(frame) || frame->flags & FLAG_ERROR) {
-        return NULL;
-    }
+    if (dlc == NULL || !is_frame(frame) || frame->flags & FLAG_ERROR) return NULL;
     int place = remote ? 2 : !(frame->flags & FLAG_FD) ? 0 : frame->flags & FLAG_BITRATE_SWITCH ? 6 : 4;
     *at++ = SLCAN_LETTERS[place + extended];
     at = write_number(at, frame->id, 16, extended ? 8 : 3);
@@ -289,8 +233,7 @@ static char *write_slcan_line(char *at, const Frame *frame, const Py_buffer *Py_
     return at;
 }
 
-static PyObject *slcan_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
-{
+static PyObject *slcan_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"records", NULL};
     return write_lines(arguments, keywords, "y*", names, write_slcan_line);
 }
@@ -303,41 +246,29 @@ static PyObject *slcan_lines(PyObject *Py_UNUSED(module), PyObject *arguments, P
 #define MICROSECONDS_DIGITS 6
 #define DECIMALS_LIMIT 20
 
-static bool is_space(uint8_t byte)
-{
-    return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
+static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
 /* The next word of a line, empty at its end. */
-static Text next_word(Text *line)
-{
-    while (line->at < line->end && is_space(*line->at)) {
-        line->at++;
-    }
+static Text next_word(Text *line) {
+    while (line->at < line->end && is_space(*line->at)) line->at++;
     Text word = *line;
-    while (line->at < line->end && !is_space(*line->at)) {
-        line->at++;
-    }
+    while (line->at < line->end && !is_space(*line->at)) line->at++;
     word.end = line->at;
     return word;
 }
 
 /* Up to so many decimal digits; how many there were. */
-static size_t take_digits(Text *text, size_t limit, uint64_t *value)
-{
+static size_t take_digits(Text *text, size_t limit, uint64_t *value) {
     const uint8_t *start = text->at;
     for (*value = 0; text->at < text->end && *text->at >= '0' && *text->at <= '9'; text->at++) {
-        if ((size_t)(text->at - start) == limit) {
-            break;
-        }
+        if ((size_t)(text->at - start) == limit) break;
         *value = *value * 10 + (uint64_t)(*text->at - '0');
     }
     return (size_t)(text->at - start);
 }
 
 /* "(1436509052.249713)"; digits behind the microseconds do not count. */
-static bool read_stamp(Text word, double *stamp)
-{
+static bool read_stamp(Text word, double *stamp) {
     uint64_t seconds, microseconds = 0, rest;
     if (text_size(word) < 3 || *word.at++ != '(' || *--word.end != ')' ||
         take_digits(&word, SECONDS_DIGITS, &seconds) == 0) {
@@ -346,9 +277,7 @@ static bool read_stamp(Text word, double *stamp)
     if (word.at < word.end && *word.at == '.') {
         word.at++;
         size_t digits = take_digits(&word, MICROSECONDS_DIGITS, &microseconds);
-        for (; digits < MICROSECONDS_DIGITS; digits++) {
-            microseconds *= 10;
-        }
+        for (; digits < MICROSECONDS_DIGITS; digits++) microseconds *= 10;
         take_digits(&word, DECIMALS_LIMIT - MICROSECONDS_DIGITS, &rest);
     }
     *stamp = (double)(seconds * 1000000 + microseconds) / 1e6;
@@ -356,12 +285,9 @@ static bool read_stamp(Text word, double *stamp)
 }
 
 /* The id and the flags that it gives. */
-static bool read_candump_id(Text digits, Frame *frame)
-{
+static bool read_candump_id(Text digits, Frame *frame) {
     bool wide = text_size(digits) > 3;
-    if (digits.at == digits.end || !read_hex(digits, &frame->id)) {
-        return false;
-    }
+    if (digits.at == digits.end || !read_hex(digits, &frame->id)) return false;
     frame->flags = wide ? FLAG_EXTENDED : 0;
     if (wide && frame->id >= ERROR_BIT) {
         frame->id -= ERROR_BIT;
@@ -371,13 +297,11 @@ static bool read_candump_id(Text digits, Frame *frame)
 }
 
 /* What stands behind the first "#". */
-static bool read_candump_data(Text rest, Frame *frame)
-{
+static bool read_candump_data(Text rest, Frame *frame) {
     uint8_t digits[2 * FD_DATA_LIMIT];
     size_t count = 0;
-    if (text_size(rest) >= 2 && rest.end[-2] == '_' && hex_value(rest.end[-1]) >= 0) {
+    if (text_size(rest) >= 2 && rest.end[-2] == '_' && hex_value(rest.end[-1]) >= 0)
         rest.end -= 2; /* a raw DLC above 8 */
-    }
     if (rest.at < rest.end && (*rest.at | 0x20) == 'r') {
         frame->flags |= FLAG_REMOTE;
         frame->length = text_size(rest) == 2 ? (uint8_t)(rest.at[1] - '0') : 0;
@@ -385,9 +309,7 @@ static bool read_candump_data(Text rest, Frame *frame)
     }
     if (rest.at < rest.end && *rest.at == '#') {
         int nibble = text_size(rest) < 2 ? -1 : hex_value(rest.at[1]);
-        if (nibble < 0) {
-            return false;
-        }
+        if (nibble < 0) return false;
         frame->flags |= FLAG_FD;
         frame->flags |= nibble & 1 ? FLAG_BITRATE_SWITCH : 0;
         frame->flags |= nibble & 2 ? FLAG_ERROR_STATE_INDICATOR : 0;
@@ -395,9 +317,7 @@ static bool read_candump_data(Text rest, Frame *frame)
     }
     for (; rest.at < rest.end; rest.at++) {
         if (*rest.at != '.') {
-            if (count == sizeof digits) {
-                return false;
-            }
+            if (count == sizeof digits) return false;
             digits[count++] = *rest.at;
         }
     }
@@ -408,56 +328,43 @@ static bool read_candump_data(Text rest, Frame *frame)
 }
 
 /* 1 for a record, 0 for an empty line or another channel's, -1 for what is no line. */
-static int read_candump_line(Text line, const Text *channel, Frame *frame)
-{
+static int read_candump_line(Text line, const Text *channel, Frame *frame) {
     Text stamp = next_word(&line), interface = next_word(&line), text = next_word(&line);
     Text direction = next_word(&line), more = next_word(&line);
-    if (stamp.at == stamp.end) {
-        return 0;
-    }
+    if (stamp.at == stamp.end) return 0;
     if (text.at == text.end || more.at < more.end || text_size(direction) > 1 ||
         (direction.at < direction.end && *direction.at != 'R' && *direction.at != 'T') ||
         !read_stamp(stamp, &frame->timestamp)) {
         return -1;
     }
     size_t size = text_size(interface);
-    if (channel != NULL && (size != text_size(*channel) || memcmp(interface.at, channel->at, size) != 0)) {
-        return 0;
-    }
+    if (channel != NULL && (size != text_size(*channel) || memcmp(interface.at, channel->at, size) != 0)) return 0;
     const uint8_t *separator = memchr(text.at, '#', text_size(text));
-    if (separator == NULL || !read_candump_id((Text){text.at, separator}, frame)) {
-        return -1;
-    }
+    if (separator == NULL || !read_candump_id((Text){text.at, separator}, frame)) return -1;
     return read_candump_data((Text){separator + 1, text.end}, frame) ? 1 : -1;
 }
 
 /* Append the records of many lines; how many made no sense, -1 with an exception. */
-static Py_ssize_t take_candump_lines(Text text, uint8_t bus, const Text *channel, Buffer *records)
-{
+static Py_ssize_t take_candump_lines(Text text, uint8_t bus, const Text *channel, Buffer *records) {
     Py_ssize_t invalid = 0;
     while (text.at < text.end) {
         const uint8_t *end = memchr(text.at, '\n', text_size(text));
         Text line = {text.at, end == NULL ? text.end : end};
         Frame frame = {.bus = bus};
         int found = read_candump_line(line, channel, &frame);
-        if (found > 0 && append_record(records, &frame) < 0) {
-            return -1;
-        }
+        if (found > 0 && append_record(records, &frame) < 0) return -1;
         invalid += found < 0;
         text.at = end == NULL ? text.end : end + 1;
     }
     return invalid;
 }
 
-static PyObject *parse_candump(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
-{
+static PyObject *parse_candump(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"text", "bus", "channel", NULL};
     Py_buffer text, channel = {0};
     uint8_t bus;
     PyObject *name = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*b|O", names, &text, &bus, &name)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*b|O", names, &text, &bus, &name)) return NULL;
     if (name != Py_None && PyObject_GetBuffer(name, &channel, PyBUF_SIMPLE) < 0) {
         PyBuffer_Release(&text);
         return NULL;
@@ -473,12 +380,9 @@ static PyObject *parse_candump(PyObject *Py_UNUSED(module), PyObject *arguments,
     return result;
 }
 
-static char *write_candump_line(char *at, const Frame *frame, const Py_buffer *interface)
-{
+static char *write_candump_line(char *at, const Frame *frame, const Py_buffer *interface) {
     bool error = frame->flags & FLAG_ERROR;
-    if (!is_frame(frame) || !(frame->timestamp >= 0.0 && frame->timestamp < TIMESTAMP_LIMIT)) {
-        return NULL;
-    }
+    if (!is_frame(frame) || !(frame->timestamp >= 0.0 && frame->timestamp < TIMESTAMP_LIMIT)) return NULL;
     uint64_t time = (uint64_t)(frame->timestamp * 1e6 + 0.5);
     *at++ = '(';
     at = write_number(at, time / 1000000, 10, 10);
@@ -507,8 +411,7 @@ static char *write_candump_line(char *at, const Frame *frame, const Py_buffer *i
     return at;
 }
 
-static PyObject *candump_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
-{
+static PyObject *candump_lines(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"records", "interface", NULL};
     return write_lines(arguments, keywords, "y*y*", names, write_candump_line);
 }
@@ -531,8 +434,7 @@ typedef struct {
 } CanWrite;
 
 /* Step over exactly this, if it stands here. */
-static bool take(Text *text, const char *wanted)
-{
+static bool take(Text *text, const char *wanted) {
     size_t size = strlen(wanted);
     bool found = text_size(*text) >= size && memcmp(text->at, wanted, size) == 0;
     text->at += found ? size : 0;
@@ -540,8 +442,7 @@ static bool take(Text *text, const char *wanted)
 }
 
 /* An integer of JSON without a sign. */
-static bool take_integer(Text *text, uint32_t *value)
-{
+static bool take_integer(Text *text, uint32_t *value) {
     bool zero = text->at < text->end && *text->at == '0';
     uint64_t number;
     size_t digits = take_digits(text, ID_DIGITS, &number);
@@ -550,42 +451,34 @@ static bool take_integer(Text *text, uint32_t *value)
 }
 
 /* Whole bytes in quotation marks, with or without "0x". */
-static bool take_data(Text *text, CanWrite *can_write)
-{
-    if (!take(text, "\"")) {
-        return false;
-    }
+static bool take_data(Text *text, CanWrite *can_write) {
+    if (!take(text, "\"")) return false;
     (void)(take(text, "0x") || take(text, "0X"));
     size_t rest = text_size(*text), limit = 2 * FD_DATA_LIMIT + 1;
     const uint8_t *end = memchr(text->at, '"', rest < limit ? rest : limit);
-    if (end == NULL) {
-        return false;
-    }
+    if (end == NULL) return false;
     can_write->length = read_data((Text){text->at, end}, can_write->data, FD_DATA_LIMIT);
     text->at = end + 1;
     return can_write->length >= 0;
 }
 
 /* A key that was not there yet, and its value. */
-static bool take_field(Text *text, CanWrite *can_write)
-{
+static bool take_field(Text *text, CanWrite *can_write) {
     static const char *NAMES[] = {"\"id\":", "\"data\":", "\"bus\":", "\"frame_format\":", "\"format\":", "\"fd\":"};
     static const Key KEYS[] = {ID, DATA, BUS, FORMAT, FORMAT, FD};
     size_t i = 0;
-    while (!take(text, NAMES[i])) {
-        if (++i == sizeof KEYS / sizeof *KEYS) {
-            return false;
-        }
-    }
-    if (can_write->keys & KEYS[i]) {
-        return false;
-    }
+    while (!take(text, NAMES[i]))
+        if (++i == sizeof KEYS / sizeof *KEYS) return false;
+    if (can_write->keys & KEYS[i]) return false;
     can_write->keys |= KEYS[i];
     take(text, " ");
     switch (KEYS[i]) {
-    case ID: return take_integer(text, &can_write->id);
-    case BUS: return take_integer(text, &can_write->bus);
-    case DATA: return take_data(text, can_write);
+    case ID:
+        return take_integer(text, &can_write->id);
+    case BUS:
+        return take_integer(text, &can_write->bus);
+    case DATA:
+        return take_data(text, can_write);
     case FORMAT:
         can_write->extended = take(text, "\"extended\"");
         return can_write->extended || take(text, "\"standard\"");
@@ -597,16 +490,11 @@ static bool take_field(Text *text, CanWrite *can_write)
 }
 
 /* One record in plain form. That no key comes twice bounds what is read of a record without an end. */
-static bool take_can_write(Text *text, CanWrite *can_write)
-{
-    if (!take(text, "{")) {
-        return false;
-    }
+static bool take_can_write(Text *text, CanWrite *can_write) {
+    if (!take(text, "{")) return false;
     do {
         take(text, can_write->keys ? " " : "");
-        if (!take_field(text, can_write)) {
-            return false;
-        }
+        if (!take_field(text, can_write)) return false;
     } while (take(text, ","));
     bool ended = text_size(*text) >= 2 && text->at[0] == '}' && text->at[1] == 0;
     text->at += ended ? 2 : 0;
@@ -617,28 +505,23 @@ static bool take_can_write(Text *text, CanWrite *can_write)
            can_write->id <= (standard ? STANDARD_ID_MAX : EXTENDED_ID_MAX);
 }
 
-static PyObject *can_write_tuple(const CanWrite *can_write)
-{
+static PyObject *can_write_tuple(const CanWrite *can_write) {
     PyObject *extended = can_write->extended ? Py_True : Py_False;
     return Py_BuildValue("(Iy#IOO)", can_write->id, (const char *)can_write->data, (Py_ssize_t)can_write->length,
                          can_write->bus, can_write->keys & FORMAT ? extended : Py_None,
                          can_write->fd ? Py_True : Py_False);
 }
 
-static PyObject *can_writes(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
-{
+static PyObject *can_writes(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"data", "position", NULL};
     Py_buffer data;
     Py_ssize_t position;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*n", names, &data, &position)) {
-        return NULL;
-    }
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*n", names, &data, &position)) return NULL;
     PyObject *writes = PyList_New(0), *result = NULL;
     Text text = text_of(&data);
     bool going = writes != NULL && position >= 0 && position <= data.len;
-    if (writes != NULL && !going) {
+    if (writes != NULL && !going)
         PyErr_Format(PyExc_ValueError, "there is no position %zd in %zd bytes", position, data.len);
-    }
     text.at += going ? position : 0;
     while (going) {
         CanWrite can_write = {0};
@@ -658,6 +541,6 @@ static PyObject *can_writes(PyObject *Py_UNUSED(module), PyObject *arguments, Py
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_VARARGS | METH_KEYWORDS, NULL}
 
 PyMethodDef codec_line_functions[] = {
-    FUNCTION(parse_slcan),    FUNCTION(slcan_lines), FUNCTION(parse_candump),
-    FUNCTION(candump_lines),  FUNCTION(can_writes),  {NULL, NULL, 0, NULL},
+    FUNCTION(parse_slcan),   FUNCTION(slcan_lines), FUNCTION(parse_candump),
+    FUNCTION(candump_lines), FUNCTION(can_writes),  {NULL, NULL, 0, NULL},
 };
