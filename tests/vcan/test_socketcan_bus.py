@@ -181,6 +181,7 @@ class TestReading:
         assert await asyncio.wait_for(sender.wait(), PATIENCE) == 0
         assert (heard.count, bus.frames_dropped) == (40000, 0)
 
+    @pytest.mark.skipif(not room_for_a_burst(), reason="the system grants no receive buffer for it")
     @needs_root
     async def test_a_full_bus_does_not_hold_up_another(self, opened, interface) -> None:
         order: list[tuple[str, int]] = []
