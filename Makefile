@@ -39,7 +39,7 @@ run: $(VENV)/installed
 test fuzz: export OPENXC_BRIDGE_EXTENSION ?= $(if $(shell command -v $(CC)),required,optional)
 
 test: $(VENV)/developer
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def add_parser(verbs: Verbs) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--bus", required=True, metavar="SPEC", help="INTERFACE:CHANNEL[@BITRATE] of any python-can interface"
+        "--bus", required=True, metavar="SPEC", help="socketcan:CHANNEL, or INTERFACE:CHANNEL[@BITRATE] of python-can"
     )
     parser.add_argument("--seed", type=int, default=0, help="another number is another drive (default: 0)")
     profile = parser.add_argument(
@@ -69,10 +69,10 @@ def make_vehicle(spec: str, plan: Plan, seed: int) -> SimulatedVehicle:
     """
     # The daemon's parts are not needed to read the command line.
     from bridge.app import make_bus  # noqa: PLC0415
-    from bridge.buses.spec import PythonCanSpec, parse_bus_spec  # noqa: PLC0415
+    from bridge.buses.spec import ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec  # noqa: PLC0415
 
     parsed = parse_bus_spec(spec)
-    if not isinstance(parsed, PythonCanSpec):
+    if isinstance(parsed, ReplaySpec | SimulatedSpec | VirtualSpec):
         raise ConfigurationError(
             f"--bus {spec}: a simulated vehicle needs a bus that others can listen on, such as udp_multicast:239.0.0.1"
         )

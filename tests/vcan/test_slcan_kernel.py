@@ -46,6 +46,9 @@ async def interface(wire):
     except OSError as error:
         os.close(terminal)
         pytest.skip(f"this kernel does not make a CAN interface of a serial port: {error}")
+    if name not in [known for _, known in socket.if_nameindex()]:
+        os.close(terminal)
+        pytest.skip(f"the kernel makes {name} in the first network namespace only, and this is another")
     # While it comes up the driver waits for its port to be read, which is this loop's task.
     await asyncio.to_thread(ip, f"link set {name} type can bitrate 500000")
     await asyncio.to_thread(ip, f"link set {name} up txqueuelen {COUNT}")
