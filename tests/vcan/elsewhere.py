@@ -22,6 +22,7 @@ TOOL = PROJECT / "tools" / "vcan-kernel"
 
 TEST_TIMEOUT = 60  #: seconds for one test in there, pytest-timeout's
 SILENCE_LIMIT = 150.0  #: without a report; booting and collecting come before the first
+RUN_LIMIT = 1800  #: for all of it, should nobody be left to end it
 OUTPUT_SHOWN = 4000  #: characters of what it printed, for when it dies
 
 
@@ -52,7 +53,8 @@ class Elsewhere:
             # Reports go to standard output, and what pytest itself has to say to standard error.
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, TOOL, "sh", "-c", 'exec "$@" 3>&1 1>&2', "sh"),
+                    *(sys.executable, TOOL, "--timeout", str(RUN_LIMIT)),
+                    *("sh", "-c", 'exec "$@" 3>&1 1>&2', "sh"),
                     *(sys.executable, "-m", "pytest", "tests/vcan", "-p", "tests.vcan.inside"),
                     *("--vcan-chosen", str(chosen), "--vcan-reports", "3", "--basetemp", str(folder / "tmp")),
                     *("-p", "no:cacheprovider", "-p", "no:xdist", "-o", f"timeout={TEST_TIMEOUT}", *options),
