@@ -11,6 +11,7 @@
 enum { FORMAT_JSON = 1, FORMAT_PROTOBUF = 2 };
 enum { KIND_NUMBER, KIND_BOOLEAN, KIND_IGNORE, KIND_STATE, KIND_CHOICE, KIND_FUNCTION, KINDS };
 enum { RAW_UNSIGNED, RAW_SIGNED, RAW_FLOAT, RAW_TYPES };
+enum { WIDTH_FOUR, WIDTH_EIGHT, WIDTH_ANY };
 enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
 
 #define BLOCK 16                /* bytes that copy_block() moves at once; the slack behind every target and source */
@@ -21,6 +22,8 @@ enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
 #define INT64_EDGE 0x1p63       /* the first double that a signed 64-bit integer cannot hold */
 #define EXACT_EDGE (1ull << 53) /* integers up to here are doubles */
 #define NOBODY (-1)
+
+#define INLINE static inline __attribute__((always_inline)) /* a call costs more than the digits */
 
 /* The tables of a plan, as compiled.py packs them: no padding, counts in items, places in the arena in bytes. */
 
@@ -74,7 +77,8 @@ typedef struct {
     uint8_t decimals;
     uint8_t exact;
     uint8_t plain; /* an exact number without rules and conditions */
-    uint8_t zero[3];
+    uint8_t width; /* WIDTH_*, of an exact number before its point */
+    uint8_t zero[2];
 } Signal;
 
 typedef struct {
@@ -161,18 +165,19 @@ typedef struct {
     BusState buses[256];
 } Program;
 
-enum {
-    TEN_TO_1 = 10,
-    TEN_TO_2 = 100,
-    TEN_TO_3 = 1000,
-    TEN_TO_4 = 10000,
-    TEN_TO_5 = 100000,
-    TEN_TO_6 = 1000000,
-    TEN_TO_7 = 10000000,
-    TEN_TO_8 = 100000000
-};
-
 static const uint64_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+
+/* 2^64 / 10^decimals, rounded up; the first has no place here. */
+static const uint64_t RECIPROCALS[] = {0u,
+                                       1844674407370955162u,
+                                       184467440737095517u,
+                                       18446744073709552u,
+                                       1844674407370956u,
+                                       184467440737096u,
+                                       18446744073710u,
+                                       1844674407371u,
+                                       184467440738u,
+                                       18446744074u};
 
 /* ---- Text and numbers ---- */
 
@@ -182,19 +187,17 @@ static inline char *copy_block(char *to, const char *from, size_t length) {
     return to + length;
 }
 
-/* The eight digits of a number below 10^8, the first in the lowest byte, by splitting lanes in halves. */
-static inline uint64_t eight_digits(uint32_t number) {
-    uint64_t upper = number / 10000, lanes = upper | (uint64_t)(number - 10000 * (uint32_t)upper) << 32;
-    uint64_t hundreds = lanes * 10486 >> 20 & 0x0000007F0000007F;
-    lanes = hundreds | (lanes - 100 * hundreds) << 16;
+/* The digits of two numbers below 10^4, one in either half, each half's first digit in its lowest byte. */
+static inline uint64_t twice_four_digits(uint64_t numbers) {
+    uint64_t hundreds = numbers * 10486 >> 20 & 0x0000007F0000007F;
+    uint64_t lanes = hundreds | (numbers - 100 * hundreds) << 16;
     uint64_t tens = lanes * 103 >> 10 & 0x000F000F000F000F;
     return tens | (lanes - 10 * tens) << 8;
 }
 
-static inline uint32_t four_digits(uint32_t number) {
-    uint32_t hundreds = number * 5243 >> 19, lanes = hundreds | (number - 100 * hundreds) << 16;
-    uint32_t tens = lanes * 103 >> 10 & 0x000F000F;
-    return tens | (lanes - 10 * tens) << 8;
+/* The eight digits of a number below 10^8, the first in the lowest byte. */
+static inline uint64_t eight_digits(uint32_t number) {
+    return twice_four_digits(number / 10000 | (uint64_t)(number % 10000) << 32);
 }
 
 static inline void store_eight(char *at, uint64_t digits) {
@@ -202,42 +205,44 @@ static inline void store_eight(char *at, uint64_t digits) {
     memcpy(at, &digits, sizeof digits);
 }
 
+static char *write_large(char *at, uint64_t number);
+
 static inline void store_four(char *at, uint32_t digits) {
     digits |= 0x30303030;
     memcpy(at, &digits, sizeof digits);
 }
 
-static char *write_large(char *at, uint64_t number);
-
-static inline char *write_unsigned(char *at, uint64_t number) {
-    if (number >= 10000) return write_large(at, number);
-    uint32_t digits = four_digits((uint32_t)number);
+/* Four digits without leading zeros, of a zero one. */
+static inline char *put_whole(char *at, uint32_t digits) {
     int leading = __builtin_ctz(digits | 1u << 24) >> 3;
     store_four(at, digits >> 8 * leading);
     return at + 4 - leading;
 }
 
-static char *write_large(char *at, uint64_t number) {
-    if (number >= 100000000) {
-        at = write_large(at, number / 100000000);
-        store_eight(at, eight_digits((uint32_t)(number % 100000000)));
-        return at + 8;
-    }
-    uint64_t digits = eight_digits((uint32_t)number);
-    int leading = __builtin_ctzll(digits | 1ull << 56) >> 3;
-    store_eight(at, digits >> 8 * leading);
-    return at + 8 - leading;
-}
-
-/* The digits behind a point, without trailing zeros; of a zero not even the point, and no branch for it. */
-
-static inline char *write_four(char *at, uint32_t fraction) {
-    uint32_t digits = four_digits(fraction);
+/* A point and four digits without trailing zeros; of a zero not even the point, and no branch for it. */
+static inline char *put_fraction(char *at, uint32_t digits) {
     *at = '.';
     store_four(at + 1, digits);
     return at + ((5 - (__builtin_clz(digits | 1) >> 3)) & -(digits != 0));
 }
 
+/* The digits before a point. The width is fixed for a signal, so that no branch depends on its values. */
+static inline char *write_unsigned(char *at, uint64_t number, int width) {
+    if (width == WIDTH_FOUR) return put_whole(at, (uint32_t)twice_four_digits(number & 0x3FFF));
+    if (width == WIDTH_ANY && number >= 100000000) {
+        at = write_large(at, number / 100000000);
+        store_eight(at, eight_digits((uint32_t)(number % 100000000)));
+        return at + 8;
+    }
+    uint64_t eight = eight_digits((uint32_t)number);
+    int leading = __builtin_ctzll(eight | 1ull << 56) >> 3;
+    store_eight(at, eight >> 8 * leading);
+    return at + 8 - leading;
+}
+
+static char *write_large(char *at, uint64_t number) { return write_unsigned(at, number, WIDTH_ANY); }
+
+/* put_fraction() for eight digits. */
 static inline char *write_eight(char *at, uint32_t fraction) {
     uint64_t digits = eight_digits(fraction);
     *at = '.';
@@ -245,47 +250,44 @@ static inline char *write_eight(char *at, uint32_t fraction) {
     return at + ((9 - (__builtin_clzll(digits | 1) >> 3)) & -(digits != 0));
 }
 
-static char *write_nine(char *at, uint64_t magnitude) {
-    at = write_unsigned(at, magnitude / 1000000000);
-    uint32_t part = (uint32_t)(magnitude % 1000000000), last = part % 10;
-    if (last == 0) return write_eight(at, part / 10);
-    *at = '.';
-    store_eight(at + 1, eight_digits(part / 10));
-    at[9] = (char)('0' + last);
-    return at + 10;
+/* number / 10^decimals, the rest in `rest`: by the reciprocal, which is rounded up, so one too many at most. */
+static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_t *rest) {
+#ifdef __SIZEOF_INT128__
+    uint64_t whole = (uint64_t)((unsigned __int128)number * RECIPROCALS[decimals] >> 64);
+    bool beyond = whole * POWERS[decimals] > number;
+    whole -= beyond;
+#else
+    uint64_t whole = number / POWERS[decimals];
+#endif
+    *rest = number - whole * POWERS[decimals];
+    return whole;
 }
 
-/* scaled / 10^decimals as the shortest decimal. The divisors are constants, so that none is divided by. */
-static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals) {
-    uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled;
+/* scaled / 10^decimals as the shortest decimal. */
+static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals, int width) {
+    uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled, part;
     *at = '-';
     at += scaled < 0;
-#define WITH_DECIMALS(decimals, write_fraction, places)                                                                \
-    case decimals:                                                                                                     \
-        at = write_unsigned(at, magnitude / (uint32_t)TEN_TO_##decimals);                                              \
-        return write_fraction(at, (uint32_t)(magnitude % (uint32_t)TEN_TO_##decimals) *                                \
-                                      (uint32_t)(places / TEN_TO_##decimals));
-    switch (decimals) {
-    case 0:
-        return write_unsigned(at, magnitude);
-        WITH_DECIMALS(1, write_four, 10000)
-        WITH_DECIMALS(2, write_four, 10000)
-        WITH_DECIMALS(3, write_four, 10000)
-        WITH_DECIMALS(4, write_four, 10000)
-        WITH_DECIMALS(5, write_eight, 100000000)
-        WITH_DECIMALS(6, write_eight, 100000000)
-        WITH_DECIMALS(7, write_eight, 100000000)
-        WITH_DECIMALS(8, write_eight, 100000000)
-    default:
-        return write_nine(at, magnitude);
+    if (decimals == 0) return write_unsigned(at, magnitude, width);
+    uint64_t whole = split_decimal(magnitude, decimals, &part);
+    if (decimals <= 4 && width == WIDTH_FOUR) {
+        uint64_t digits = twice_four_digits((whole & 0x3FFF) | part * POWERS[4 - decimals] << 32);
+        return put_fraction(put_whole(at, (uint32_t)digits), (uint32_t)(digits >> 32));
     }
-#undef WITH_DECIMALS
+    at = write_unsigned(at, whole, width);
+    if (decimals <= 4) return put_fraction(at, (uint32_t)twice_four_digits(part * POWERS[4 - decimals]));
+    if (decimals <= 8) return write_eight(at, (uint32_t)(part * POWERS[8 - decimals]));
+    if (part % 10 == 0) return write_eight(at, (uint32_t)(part / 10));
+    *at = '.';
+    store_eight(at + 1, eight_digits((uint32_t)(part / 10)));
+    at[9] = (char)('0' + part % 10);
+    return at + 10;
 }
 
 /* A finite double as json_format.number_text() says it; NULL with an exception where memory ends. */
 static char *write_double(char *at, double value) {
     if (value == floor(value) && value >= -INT64_EDGE && value < INT64_EDGE)
-        return write_decimal(at, (int64_t)value, 0);
+        return write_decimal(at, (int64_t)value, 0, WIDTH_ANY);
     char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
     if (text == NULL) return NULL;
     size_t length = strlen(text);
@@ -407,9 +409,10 @@ static bool is_present(const Program *self, const Signal *signal, const View *vi
 
 /* ---- Records of signals ---- */
 
-static int reserve(Program *self, const Message *message) {
-    if (buffer_reserve(&self->json, message->json_space + RAW_SPACE) < 0) return -1;
-    return buffer_reserve(&self->protobuf, message->protobuf_space + RAW_SPACE);
+static inline int reserve(Program *self, const Message *message) {
+    if (self->formats & FORMAT_JSON && buffer_reserve(&self->json, message->json_space + RAW_SPACE) < 0) return -1;
+    if (self->formats & FORMAT_PROTOBUF) return buffer_reserve(&self->protobuf, message->protobuf_space + RAW_SPACE);
+    return 0;
 }
 
 static inline void write_span(Buffer *buffer, const Buffer *arena, Span span) {
@@ -439,7 +442,8 @@ static inline char *write_head(const Program *self, const Signal *signal, char *
 static inline int write_exact(Program *self, const Signal *signal, int64_t scaled) {
     if (self->formats & FORMAT_JSON) {
         char *at = write_head(self, signal, self->json.start + self->json.used);
-        self->json.used = (size_t)(end_json(write_decimal(at, scaled, signal->decimals)) - self->json.start);
+        self->json.used =
+            (size_t)(end_json(write_decimal(at, scaled, signal->decimals, signal->width)) - self->json.start);
     }
     if (self->formats & FORMAT_PROTOBUF) {
         double value;
@@ -568,13 +572,14 @@ static int run_signal(Program *self, const Message *message, const Signal *signa
 }
 
 /* Plain signals that follow one another, to JSON alone: the place to write at stays in a register. */
-static inline const Signal *write_plain(Program *self, const Signal *signal, const Signal *end, const View *view) {
+static inline const Signal *write_plain(Program *self, const Signal *first, const Signal *end, const View *view) {
     char *at = self->json.start + self->json.used;
+    const Signal *signal = first;
     for (; signal < end && signal->plain; signal++) {
         int64_t scaled = exact_value(signal, field_bits(&signal->field, view));
-        at = end_json(write_decimal(write_head(self, signal, at), scaled, signal->decimals));
-        self->records++;
+        at = end_json(write_decimal(write_head(self, signal, at), scaled, signal->decimals, signal->width));
     }
+    self->records += (size_t)(signal - first);
     self->json.used = (size_t)(at - self->json.start);
     return signal;
 }
@@ -668,8 +673,8 @@ static char *write_text(char *at, const char *text) {
 
 static void make_heads(Entry *entry, const Frame *head) {
     char *at = write_text(entry->json_head, "{\"bus\":");
-    at = write_text(write_unsigned(at, head->bus), ",\"id\":");
-    at = write_text(write_unsigned(at, head->id), ",\"data\":\"0x");
+    at = write_text(write_unsigned(at, head->bus, WIDTH_ANY), ",\"id\":");
+    at = write_text(write_unsigned(at, head->id, WIDTH_ANY), ",\"data\":\"0x");
     entry->json_length = (uint8_t)(at - entry->json_head);
     at = entry->protobuf_head;
     if (head->bus != 0) {

@@ -58,22 +58,18 @@ typedef struct {
     size_t size;
 } Buffer;
 
-/* Room for `more` bytes behind what is written; -1 with MemoryError where there is none. */
-static inline int buffer_reserve(Buffer *buffer, size_t more) {
-    if (buffer->size - buffer->used >= more) return 0;
-    if (more > (size_t)PY_SSIZE_T_MAX / 2 - buffer->used) {
-        PyErr_NoMemory();
-        return -1;
-    }
+static inline int buffer_grow(Buffer *buffer, size_t more) {
     size_t size = (buffer->used + more) * 2;
-    char *start = PyMem_Realloc(buffer->start, size);
-    if (start == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
+    char *start = more > (size_t)PY_SSIZE_T_MAX / 2 - buffer->used ? NULL : PyMem_Realloc(buffer->start, size);
+    if (start == NULL) return (void)PyErr_NoMemory(), -1;
     buffer->start = start;
     buffer->size = size;
     return 0;
+}
+
+/* Room for `more` bytes behind what is written; -1 with MemoryError where there is none. */
+static inline int buffer_reserve(Buffer *buffer, size_t more) {
+    return buffer->size - buffer->used >= more ? 0 : buffer_grow(buffer, more);
 }
 
 static inline void buffer_free(Buffer *buffer) {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from bridge.codec import translator
 from bridge.codec._codec import Program
-from bridge.codec.numbers import raw_range, scaling_of
+from bridge.codec.numbers import Scaling, raw_range, scaling_of
 from bridge.codec.records import Records
 from bridge.codec.translator import FrameWatcher, clock_period, frame_key, json_head, runs_python
 from bridge.frames import FrameBatch
@@ -38,7 +38,7 @@ _CLOCK, _SEND_SAME, _FORCE, _KEEP = 1, 2, 4, 8  # rules
 _FIELD = struct.Struct("=QQHBBBBBx")
 _NAMED = struct.Struct("=qIIII")
 _CONDITION = struct.Struct("=24sII")
-_SIGNAL = struct.Struct("=24sQQddd6I4IIiBBBBB3x")
+_SIGNAL = struct.Struct("=24sQQddd6I4IIiBBBBBB2x")
 _MESSAGE = struct.Struct("=dIiIIQQ")
 _KEY = struct.Struct("=QQ")
 
@@ -234,6 +234,7 @@ class _Packer:
                 scaling.decimals if exact else 0,
                 exact,
                 exact and decoder is BuiltinDecoder.NUMBER and rules == _SEND_SAME and not signal.multiplex,
+                _width(signal, scaling) if exact else 0,
             )
         )
 
@@ -292,6 +293,13 @@ def _field(field: Field) -> bytes:
         field.byte_order is ByteOrder.BIG,
         near,
     )
+
+
+def _width(signal: Signal, scaling: Scaling) -> int:
+    """How many digits an exact number has before its point at most: 0 for four, 1 for eight, 2 for any."""
+    longest: int = max(abs(raw * scaling.multiplier + scaling.addend) for raw in raw_range(signal.field))
+    whole: int = longest // 10**scaling.decimals
+    return (whole >= 10**4) + (whole >= 10**8)
 
 
 def _table_keys(field: Field, values: Iterable[int]) -> dict[int, int]:
