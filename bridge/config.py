@@ -24,6 +24,7 @@ ENVIRONMENT_PREFIX = "OPENXC_BRIDGE_"
 LogLevel = Literal["debug", "info", "warning", "error"]
 PayloadFormatName = Literal["json", "protobuf"]
 ResponseStyle = Literal["complete", "frames"]
+UserInterfaceName = Literal["refuse", "terminal", "auto"]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +64,85 @@ class LimitSettings(_Section, frozen=True, kw_only=True):
     client_queue: int = limits.CLIENT_QUEUE_LIMIT  #: bytes
 
 
+class PartnerSettings(_Section, frozen=True, kw_only=True):
+    """One [[gateway.partner]]: who may start openOBD sessions."""
+
+    client_id: str
+    client_secret: str
+    cluster_id: str = "001"
+
+
+class VehicleSettings(_Section, frozen=True, kw_only=True):
+    """[gateway.connection.vehicle]."""
+
+    name: str = ""
+    tecdoc_id: int = 0
+    vin: str = ""  #: empty: read from the car
+
+
+class ProductSettings(_Section, frozen=True, kw_only=True):
+    """One [[gateway.connection.product]]."""
+
+    number: int
+    name: str
+
+
+class EcuSettings(_Section, frozen=True, kw_only=True):
+    """One [[gateway.connection.ecu]]."""
+
+    request_id: int
+    response_id: int
+    bus: int = 1  #: OpenXC's bus number
+    extended_request_address: int | None = None
+    extended_response_address: int | None = None
+
+
+class ConnectionSettings(_Section, frozen=True, kw_only=True):
+    """One [[gateway.connection]]: a vehicle that sessions are started on."""
+
+    connector: str | None = None  #: its connector id; None: any
+    tickets: tuple[str, ...] | None = None  #: the ticket numbers that mean it; None: any
+    #: Pins of the diagnostic connector, CAN-H/CAN-L -> bus number.
+    pins: dict[str, int] = msgspec.field(default_factory=lambda: {"6/14": 1, "3/11": 2})
+    vehicle: VehicleSettings = VehicleSettings()
+    product: tuple[ProductSettings, ...] = ()
+    ecu: tuple[EcuSettings, ...] = ()  #: empty: found by scanning
+
+
+class AnswerRule(_Section, frozen=True, kw_only=True):
+    """One [[gateway.answer]]: what the user interface "auto" answers."""
+
+    label: str  #: a regular expression that the control's label matches somewhere
+    answer: bool | int | str  #: yes or no, an option (its number or its text), a number, a text
+
+
+class GatewaySettings(_Section, frozen=True, kw_only=True):
+    """[gateway]: the openOBD server."""
+
+    listen: str | None = None  #: HOST:PORT; None: there is no gateway
+    insecure: bool = False  #: listen beyond loopback in the clear
+    certificate: str | None = None  #: PEM file: TLS
+    key: str | None = None  #: PEM file
+    advertise: str | None = None  #: HOST:PORT that callers reach; None: what they have called
+    state: str = ":memory:"  #: SQLite file of what outlives a restart
+    allow_write: str | None = None  #: None: the whole bridge's
+    ui: UserInterfaceName = "refuse"
+    answer: tuple[AnswerRule, ...] = ()
+    terminal15: str | None = None  #: the signal that tells the ignition; None: it is on
+    terminal15_on: tuple[bool | int | str, ...] = (True, "on", "run", "start")  #: its values that mean on
+    mute_at_start: bool = True  #: a session mutes OpenXC clients on its buses until it says otherwise
+    partner: tuple[PartnerSettings, ...] = ()  #: empty: the bench's
+    connection: tuple[ConnectionSettings, ...] = ()  #: empty: the bench vehicle, whatever ticket or connector
+    session_token_life: float = limits.SESSION_TOKEN_LIFE  #: seconds, as all that follow
+    session_token_refresh: float = limits.SESSION_TOKEN_REFRESH
+    controller_token_life: float = limits.CONTROLLER_TOKEN_LIFE
+    broker_token_life: float = limits.BROKER_TOKEN_LIFE
+    broker_token_refresh: float = limits.BROKER_TOKEN_REFRESH
+    function_call_timeout: float = limits.FUNCTION_CALL_TIMEOUT
+    idle_stream_timeout: float = limits.IDLE_STREAM_TIMEOUT
+    reconnect_notice: float = limits.RECONNECT_NOTICE
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """Everything that `openxc-bridge run` can be told."""
 
@@ -76,6 +156,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     platform: str = "openxc-bridge"  #: the answer to the platform command
     device_id: str = "Unknown"  #: the answer to the device_id command
     diagnostics: DiagnosticSettings = DiagnosticSettings()
+    gateway: GatewaySettings = GatewaySettings()
     limits: LimitSettings = LimitSettings()
 
 
@@ -95,11 +176,20 @@ def load(
     merged: dict[str, Any] = {}
     for source, layer in layers:
         _convert(layer, source)
-        merged |= layer
+        merged = _joined(merged, layer)
     settings = _convert(merged, "the configuration")
     if file is not None:
         return _relative_to(settings, merged, layers[0][1], file)
     return settings
+
+
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two sources as one: a table is joined key by key, everything else is the upper one's."""
+    joined = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)
+        joined[key] = _joined(joined[key], value) if both else value
+    return joined
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -122,6 +212,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         found["bus"] = [{"spec": spec} for spec in text.split()]
     if text := environment.get(ENVIRONMENT_PREFIX + "LISTEN"):
         found["listen"] = [{"url": url} for url in text.split()]
+    if text := environment.get(ENVIRONMENT_PREFIX + "GATEWAY"):
+        found["gateway"] = {"listen": text}
     return found
 
 
@@ -143,6 +235,24 @@ def _check_ranges(settings: Settings, source: str) -> None:
         raise ConfigurationError(
             f"{source}: limits.client_queue: at least {limits.RECORD_LIMIT} bytes, one record's limit"
         )
+    _check_gateway(settings.gateway, source)
+
+
+def _check_gateway(gateway: GatewaySettings, source: str) -> None:
+    for key in GatewaySettings.__struct_fields__:
+        value = getattr(gateway, key)
+        if isinstance(value, float) and not 0 < value <= limits.LONGEST_LIFE:
+            raise ConfigurationError(f"{source}: gateway.{key}: seconds above 0, at most {limits.LONGEST_LIFE:g}")
+    for life, refresh in (
+        ("session_token_life", "session_token_refresh"),
+        ("broker_token_life", "broker_token_refresh"),
+    ):
+        if getattr(gateway, refresh) >= getattr(gateway, life):
+            raise ConfigurationError(f"{source}: gateway.{refresh}: less than gateway.{life}, or tokens run out before")
+    for index, connection in enumerate(gateway.connection):
+        for pins in connection.pins:
+            if not re.fullmatch(r"[1-9][0-9]?/[1-9][0-9]?", pins):
+                raise ConfigurationError(f'{source}: gateway.connection[{index}].pins: "{pins}" is no pair as "6/14"')
 
 
 def _explain(text: str) -> str:
@@ -158,16 +268,23 @@ def _explain(text: str) -> str:
 
 
 def _sections() -> list[type[_Section]]:
-    return [Settings, BusSettings, ListenerSettings, DiagnosticSettings, LimitSettings]
+    return _Section.__subclasses__()
 
 
 def _relative_to(settings: Settings, merged: Mapping[str, Any], layer: Mapping[str, Any], file: Path) -> Settings:
     """A file's own paths are relative to the file, wherever the bridge is started."""
-    changes: dict[str, str] = {}
+    changes: dict[str, Any] = {}
     for key in ("profile", "dbc"):
         path = layer.get(key)
         if path is not None and merged[key] == path and not Path(path).is_absolute():
             beside = file.parent / path
             if beside.exists():
                 changes[key] = str(beside)
+    gateway = {
+        key: str(file.parent / path)
+        for key in ("certificate", "key", "state")
+        if (path := layer.get("gateway", {}).get(key)) is not None and path != ":memory:"
+    }
+    if gateway:
+        changes["gateway"] = msgspec.structs.replace(settings.gateway, **gateway)
     return msgspec.structs.replace(settings, **changes)

@@ -60,6 +60,34 @@ DIAGNOSTIC_REQUESTS_LIMIT = 1024  #: requests at once, over all clients
 DIAGNOSTIC_OWNER_LIMIT = 256  #: requests at once of one client, so that none takes all
 OBD2_IGNITION_PERIOD = 2.0  #: between two looks for a running engine, predefined_obd2
 
+# openOBD: the gateway's tokens and streams, as openOBD's documents give them; all settable.
+SESSION_TOKEN_LIFE = 300.0  #: of session, authentication and monitor tokens
+SESSION_TOKEN_REFRESH = 120.0  #: between two tokens on a token or monitor stream
+CONTROLLER_TOKEN_LIFE = 5400.0
+BROKER_TOKEN_LIFE = 300.0
+BROKER_TOKEN_REFRESH = 120.0  #: between two tokens on a function stream
+FUNCTION_CALL_TIMEOUT = 5.0  #: for a launcher to answer a function call
+IDLE_STREAM_TIMEOUT = 600.0  #: a function stream without a function online is closed
+RECONNECT_NOTICE = 60.0  #: from the notice that the broker goes to its going
+LONGEST_LIFE = 7 * 24 * 3600.0  #: the longest of these that may be set
+
+# openOBD: what one caller may keep.
+GRPC_MESSAGE_LIMIT = 64 * 1024  #: bytes of one gRPC message; the longest ISO-TP payload takes 8190 as text
+GRPC_STREAMS_LIMIT = 1024  #: calls at once on one connection
+PARTNER_SESSIONS_LIMIT = 256  #: sessions of one partner that are not over
+SESSIONS_LISTED = 1000  #: sessions that are over and still listed, the newest of all partners
+SESSION_STREAMS_LIMIT = 64  #: streams at once in one session
+CONTEXT_DEPTH_LIMIT = 32  #: function contexts within one another
+VARIABLES_LIMIT = 1024  #: of one scope; as many arguments and results
+VARIABLE_KEY_LIMIT = 256  #: characters
+VARIABLES_SIZE_LIMIT = 1024 * 1024  #: bytes of all variables, arguments and results of one session
+STREAM_QUEUE_LIMIT = 1024  #: messages for one stream whose client does not read; then the oldest go
+TOKENS_LIMIT = 16384  #: tokens that have not run out, of one kind
+CONTEXT_TOKENS_LIMIT = 16  #: tokens of one kind for one context; then the oldest go
+FINAL_MESSAGE_GRACE = (
+    2.0  #: a monitor stream stays open after its last message, for clients that look for its end first
+)
+
 # How the daemon lives and ends.
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
 LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one line of the log

@@ -207,7 +207,31 @@ def test_the_source_to_blame_is_the_one_with_the_mistake_even_where_another_goes
 
 
 def test_every_setting_has_a_way_into_the_environment_or_is_a_table():
-    plain = {name for name in Settings.__struct_fields__ if name not in ("diagnostics", "limits")}
+    plain = {name for name in Settings.__struct_fields__ if name not in ("diagnostics", "gateway", "limits")}
     for name in plain - {"bus", "listen"}:
         value = PLAIN[name][0]
         assert getattr(load(None, {config.ENVIRONMENT_PREFIX + name.upper(): value}), name) == value
+
+
+# The gateway
+
+
+def test_the_command_line_adds_to_the_gateways_table(file):
+    path = file('[gateway]\nlisten = "127.0.0.1:1"\nui = "auto"\nstate = "state.sqlite"\n')
+    gateway = load(path, {"OPENXC_BRIDGE_GATEWAY": "127.0.0.1:2"}, {"gateway": {"ui": "terminal"}}).gateway
+    assert (gateway.listen, gateway.ui) == ("127.0.0.1:2", "terminal")
+    assert gateway.state == str(path.parent / "state.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "says"),
+    [
+        ({"session_token_life": 0.0}, "gateway.session_token_life: seconds above 0"),
+        ({"broker_token_refresh": 300.0}, "gateway.broker_token_refresh: less than gateway.broker_token_life"),
+        ({"connection": [{"pins": {"6-14": 1}}]}, 'gateway.connection[0].pins: "6-14" is no pair'),
+        ({"ui": "voice"}, "gateway.ui: "),
+        ({"certifcate": "x"}, 'did you mean "certificate"?'),
+    ],
+)
+def test_a_mistake_in_the_gateways_table_names_its_key(gateway, says):
+    assert says in problem(flags={"gateway": gateway})

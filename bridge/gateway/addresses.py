@@ -1,0 +1,96 @@
+"""Where callers reach the gateway: what a SessionInfo says, and what --gateway means.
+
+The real library takes host and port from the SessionInfo, not from its own settings, so both must
+be right for whoever asks. Must not know sessions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from bridge.errors import ConfigurationError
+
+DEFAULT_PORT = 50051
+TLS_PORT = 443  #: openOBD's clients speak TLS to this port, and to no other
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host name or address, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it stands for every address of this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+
+def parse_endpoint(text: str, what: str) -> Endpoint:
+    """HOST:PORT, [IPV6]:PORT or HOST; `what` is the setting, for errors.
+
+    Raises:
+        ConfigurationError: anything else.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text.strip(), str(DEFAULT_PORT)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if not host or any(character.isspace() or character in "/@" for character in host):
+        raise ConfigurationError(f"{what}: {text!r} is no HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}")
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+        raise ConfigurationError(f"{what}: {port!r} is no port; write one from 1 to 65535, or 0 for a free one")
+    return Endpoint(host, int(port))
+
+
+class Endpoints:
+    """What to tell each caller."""
+
+    def __init__(self, listening: Endpoint, advertised: Endpoint | None = None) -> None:
+        self.listening = listening  #: the port is the one that is really open
+        self._advertised = advertised
+
+    def towards(self, peer: str) -> Endpoint:
+        """The endpoint that a caller reaches; `peer` is as gRPC names it, such as `ipv4:10.0.0.7:50412`."""
+        if self._advertised is not None:
+            return self._advertised
+        if not self.listening.wildcard:
+            return self.listening
+        return Endpoint(_own_address(peer) or "127.0.0.1", self.listening.port)
+
+
+def _own_address(peer: str) -> str | None:
+    """The address of this machine on the way to a peer."""
+    kind, _, rest = peer.partition(":")
+    host, _, port = rest.replace("%5B", "[").replace("%5D", "]").rpartition(":")
+    family = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}.get(kind)
+    if family is None:
+        return None
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((host.strip("[]"), int(port)))  # sends nothing: it only asks the routing table
+            return str(probe.getsockname()[0])
+    except (OSError, ValueError):
+        return None

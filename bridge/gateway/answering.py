@@ -1,0 +1,63 @@
+"""Errors of services as gRPC statuses, for every call in one place.
+
+Must not know services. What a service raises on purpose is a CallError; anything else is a fault of
+the bridge, which is logged, and the caller learns no more than that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from bridge.errors import BusError
+from bridge.gateway.core import Call
+from bridge.gateway.errors import CallError, Status
+from bridge.policy import WriteRefusedError
+
+_log = logging.getLogger(__name__)
+
+Behaviour = Callable[[Any, Call], Awaitable[Any]]
+_BEHAVIOURS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+class Answering(aio.ServerInterceptor):
+    """Wraps the behaviour of every method."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """See grpc.aio.ServerInterceptor."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        kind = next(name for name in _BEHAVIOURS if getattr(handler, name) is not None)
+        return handler._replace(**{kind: _answering(getattr(handler, kind), handler_call_details.method)})
+
+
+def _answering(behaviour: Behaviour, method: str) -> Behaviour:
+    async def answer(request: Any, call: Call) -> Any:
+        try:
+            return await behaviour(request, call)
+        except CallError as error:
+            await call.abort(grpc.StatusCode[error.status.name], _details(error))
+        except WriteRefusedError as error:
+            await call.abort(grpc.StatusCode.PERMISSION_DENIED, _details(error))
+        except BusError as error:
+            await call.abort(grpc.StatusCode.UNAVAILABLE, _details(error))
+        except (aio.AbortError, NotImplementedError):
+            raise
+        except Exception:
+            _log.exception("%s failed", method)
+            await call.abort(grpc.StatusCode[Status.INTERNAL.name], "the gateway failed; its log says more")
+
+    return answer
+
+
+def _details(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,150 @@
+"""The gateway: a gRPC server for openOBD's protocol, over the bridge's own buses.
+
+Must not know OpenXC. All of it runs on the bridge's event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from grpc import aio
+
+from bridge.buses.bus import BusState
+from bridge.config import GatewaySettings, PartnerSettings
+from bridge.errors import ConfigurationError
+from bridge.gateway.addresses import Endpoint, Endpoints, parse_endpoint
+from bridge.gateway.answering import Answering
+from bridge.gateway.core import BENCH_PARTNER, Core
+from bridge.gateway.services.session import SessionService
+from bridge.gateway.services.session_controller import SessionControllerService
+from bridge.gateway.store import Store
+from bridge.gateway.vehicle import Vehicle
+from bridge.limits import GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
+from bridge.openobd import services
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # a second gateway on the port must fail, not share it
+    ("grpc.max_receive_message_length", GRPC_MESSAGE_LIMIT),
+    ("grpc.max_concurrent_streams", GRPC_STREAMS_LIMIT),
+    # openOBD's clients may ping every 30 s without a call; gRPC allows one in five minutes by itself.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+_PARTNER_VARIABLES = {
+    "client_id": "OPENOBD_PARTNER_CLIENT_ID",
+    "client_secret": "OPENOBD_PARTNER_CLIENT_SECRET",
+    "cluster_id": "OPENOBD_CLUSTER_ID",
+}
+
+
+class Gateway:
+    """The openOBD server."""
+
+    def __init__(
+        self, settings: GatewaySettings, vehicle: Vehicle, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        """Check everything that can be checked without opening anything but the state's file.
+
+        Raises:
+            ConfigurationError: one line that says what is wrong.
+        """
+        self._settings = settings
+        self.endpoint = _listening(settings)  #: once it listens the port is the one that is really open
+        self._credentials = _credentials(settings)
+        self._advertised = parse_endpoint(settings.advertise, "gateway.advertise") if settings.advertise else None
+        self._partners = partners_from(environment, settings)
+        self.core = Core(settings, vehicle, Store(settings.state), partners=self._partners)
+        self._server: aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigurationError: the port is in use, or the address is not this machine's.
+        """
+        self._server = aio.server(interceptors=[Answering()], options=_OPTIONS)
+        try:
+            if self._credentials is None:
+                port = self._server.add_insecure_port(str(self.endpoint))
+            else:
+                port = self._server.add_secure_port(str(self.endpoint), self._credentials)
+        except RuntimeError:
+            raise ConfigurationError(
+                f"the gateway cannot listen on {self.endpoint}: the port is in use, or the address is not this "
+                "machine's; choose another one with --gateway HOST:PORT"
+            ) from None
+        self.endpoint = Endpoint(self.endpoint.host, port)
+        self._add_services(self._server, Endpoints(self.endpoint, self._advertised))
+        await self._server.start()
+
+    def _add_services(self, server: aio.Server, endpoints: Endpoints) -> None:
+        services.add_sessionControllerServicer_to_server(SessionControllerService(self.core, endpoints), server)
+        services.add_sessionServicer_to_server(SessionService(self.core), server)
+
+    async def stop(self) -> None:
+        """End all sessions and calls, and listen no more. Calling it twice is fine."""
+        self.core.sessions.end_all()
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(grace=0)
+        self.core.store.close()
+
+    def bus_state_changed(self, bus: int, state: BusState) -> None:
+        """A vehicle connection came, went or fell ill."""
+
+    def describe(self) -> list[str]:
+        """Where it listens, and what to paste into a shell that runs openOBD scripts."""
+        shown = Endpoints(self.endpoint, self._advertised).towards("")
+        security = "TLS" if self._credentials is not None else "in the clear"
+        lines = [f"  openOBD scripts connect to {shown} ({security})"]
+        partner = self.core.partners[0]
+        secret = partner.client_secret if partner == BENCH_PARTNER else "..."
+        return [
+            *lines,
+            f"    export OPENOBD_GRPC_HOST={shown.host} OPENOBD_GRPC_PORT={shown.port}",
+            f"    export OPENOBD_CLUSTER_ID={partner.cluster_id}",
+            f"    export OPENOBD_PARTNER_CLIENT_ID={partner.client_id}",
+            f"    export OPENOBD_PARTNER_CLIENT_SECRET={secret}",
+        ]
+
+
+def partners_from(environment: Mapping[str, str], settings: GatewaySettings) -> tuple[PartnerSettings, ...]:
+    """The partner that the environment names; what it leaves out is the first partner's of the settings."""
+    named = {key: value for key, variable in _PARTNER_VARIABLES.items() if (value := environment.get(variable))}
+    if not named:
+        return ()
+    first = settings.partner[0] if settings.partner else BENCH_PARTNER
+    whole = {key: named.get(key, getattr(first, key)) for key in _PARTNER_VARIABLES}
+    return (PartnerSettings(**whole), *settings.partner[1:])
+
+
+def _listening(settings: GatewaySettings) -> Endpoint:
+    endpoint = parse_endpoint(settings.listen or "", "gateway.listen")
+    if endpoint.loopback or settings.insecure or settings.certificate is not None:
+        return endpoint
+    raise ConfigurationError(
+        f"gateway.listen: other machines reach {endpoint}; give gateway.certificate and gateway.key for TLS, or say "
+        "gateway.insecure = true to have it all in the clear"
+    )
+
+
+def _credentials(settings: GatewaySettings) -> grpc.ServerCredentials | None:
+    if settings.certificate is None and settings.key is None:
+        return None
+    texts = []
+    for key in ("key", "certificate"):
+        path = getattr(settings, key)
+        if path is None:
+            raise ConfigurationError(f"gateway.{key} is missing; TLS takes gateway.certificate and gateway.key")
+        try:
+            texts.append(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"gateway.{key}: {path}: {error.strerror or error}") from None
+    return grpc.ssl_server_credentials([(texts[0], texts[1])])

@@ -1,0 +1,117 @@
+"""Streams: calls that last as long as a function context does, and talk both ways.
+
+Writing never waits for a client: each stream has a bounded queue, and a client that does not read
+loses the oldest messages. Must not know what the messages say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from grpc import aio
+
+from bridge.gateway.contexts import Context
+from bridge.gateway.core import Call
+from bridge.gateway.errors import CallError, Exhausted, WrongState
+from bridge.gateway.sessions import Session
+from bridge.gateway.states import State
+from bridge.limits import SESSION_STREAMS_LIMIT, STREAM_QUEUE_LIMIT
+
+_log = logging.getLogger(__name__)
+
+Message = TypeVar("Message")
+
+
+class Stream(Generic[Message]):
+    """One streaming call, as the gateway talks on it. Made and used on the event loop's thread."""
+
+    def __init__(self, call: Call, limit: int = STREAM_QUEUE_LIMIT) -> None:
+        self.dropped = 0  #: messages lost because the client did not read
+        self._call = call
+        self._limit = limit
+        self._waiting: deque[Message] = deque()
+        self._news = asyncio.Event()
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def put(self, message: Message) -> None:
+        """Send a message when the client takes it."""
+        if len(self._waiting) >= self._limit:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(message)
+        self._news.set()
+
+    def end(self, error: CallError | None = None) -> None:
+        """End the call: well, or with an error. Only the first end counts."""
+        if not self._end.done():
+            if error is None:
+                self._end.set_result(None)
+            else:
+                self._end.set_exception(error)
+
+    async def run(self, receive: Callable[[Any], None] | None = None) -> None:
+        """Talk until the client closes its side or end() is called.
+
+        Args:
+            receive: gets each message of the client's; None where it sends but one request. What it
+                raises ends the call.
+
+        Raises:
+            CallError: from end(), or from `receive`.
+        """
+        loop = asyncio.get_running_loop()
+        talking: set[asyncio.Future[None]] = {self._end, loop.create_task(self._write())}
+        if receive is not None:
+            talking.add(loop.create_task(self._read(receive)))
+        try:
+            done, _ = await asyncio.wait(talking, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in talking:
+                each.cancel()
+            await asyncio.gather(*talking, return_exceptions=True)
+            if self.dropped:
+                _log.warning("%d messages of a stream were lost because its client did not read", self.dropped)
+
+    async def _read(self, receive: Callable[[Any], None]) -> None:
+        while (message := await self._call.read()) is not aio.EOF:
+            receive(message)
+
+    async def _write(self) -> None:
+        while True:
+            while self._waiting:
+                await self._call.write(self._waiting.popleft())
+            self._news.clear()
+            await self._news.wait()
+
+
+class ContextStream(Stream[Message]):
+    """A stream of a function context: it ends with it, and counts for its session. `async with` it."""
+
+    def __init__(self, call: Call, session: Session, context: Context, limit: int = STREAM_QUEUE_LIMIT) -> None:
+        """Raises Exhausted where the session has too many streams open."""
+        super().__init__(call, limit)
+        if session.streams >= SESSION_STREAMS_LIMIT:
+            raise Exhausted(f"the session has {SESSION_STREAMS_LIMIT} streams open already")
+        self._session = session
+        self._context = context
+
+    async def __aenter__(self) -> ContextStream[Message]:
+        self._session.streams += 1
+        self._forget = self._context.when_ended(self._context_ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._session.streams -= 1
+        self._forget()
+
+    def _context_ended(self, context: Context) -> None:
+        if context.state is State.FINISHED:
+            self.end()
+        else:
+            self.end(WrongState(f"the session was {context.state.value}"))
