@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.frames import FrameBatch
@@ -45,6 +46,30 @@ class IsotpChannel(Protocol):
 
     def close(self) -> None:
         """Forget the channel and whatever it was about to send."""
+
+
+class Padding(enum.Enum):
+    """Whether the frames of an ISO-TP channel are filled up to 8 bytes (ISO 15765-2, 10.4.2)."""
+
+    PADDED = enum.auto()
+    UNPADDED = enum.auto()
+    DETECTED = enum.auto()  #: padded until the other side has sent a frame that was not
+
+
+@dataclass(frozen=True, slots=True)
+class IsotpLayout:
+    """How the frames of an ISO-TP channel look beyond their ids (ISO 15765-2).
+
+    With extended addressing each frame begins with an address byte, 0 to 255, before the protocol
+    control information. Either direction has one or not, for itself.
+    """
+
+    request_address: int | None = None  #: begins what is sent
+    response_address: int | None = None  #: begins what is heard; frames with another first byte are somebody else's
+    padding: Padding = Padding.PADDED  #: of what is sent
+
+
+NORMAL_LAYOUT = IsotpLayout()  #: normal addressing, padded: as ISO 15765-4 wants OBD-II
 
 
 PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
@@ -94,6 +119,7 @@ class Bus(abc.ABC):
         receiver: PayloadReceiver,
         failure: ChannelFailure,
         progress: ChannelProgress | None = None,
+        layout: IsotpLayout = NORMAL_LAYOUT,
     ) -> IsotpChannel:
         """A channel that sends on `request_id` and listens to `response_id`.
 
@@ -102,5 +128,6 @@ class Bus(abc.ABC):
         is called when parts of a longer payload arrive, once for parts that arrive together.
 
         Raises:
-            BusError: ids that the format does not have, or that are the same.
+            BusError: ids that the format does not have, or that are the same; an address that
+                is no byte.
         """

@@ -1,7 +1,7 @@
 """FrameBus: what every bus that carries CAN frames has in common, and the queue before it.
 
-Frames reach the listener a bounded batch at a time, then the ISO-TP channels, so that the raw
-record of a frame precedes what diagnostics make of it. This module must not know adapters.
+Frames reach the listener a bounded batch at a time, then the ISO-TP and raw channels, so that the
+raw record of a frame precedes what diagnostics make of it. This module must not know adapters.
 """
 
 from __future__ import annotations
@@ -11,25 +11,32 @@ import threading
 from collections import deque
 
 from bridge.buses.bus import (
+    NORMAL_LAYOUT,
     Bus,
     BusListener,
     BusState,
     ChannelFailure,
     ChannelProgress,
     IsotpChannel,
+    IsotpLayout,
     PayloadReceiver,
 )
 from bridge.buses.isotp import IsotpChannels
 from bridge.errors import BusError
-from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.frames import (
+    EXTENDED_ID_MAX,
+    FD_LENGTHS,
+    FLAGS_COLUMN,
+    ID_WORDS,
+    LENGTH_COLUMN,
+    RECORD_SIZE,
+    STANDARD_ID_MAX,
+    FrameBatch,
+    FrameFlags,
+)
 from bridge.limits import BATCH_FRAMES_LIMIT, BUS_QUEUE_FRAMES, READ_PERIOD
 
 CLASSIC_DATA_LIMIT = 8
-
-# Where a column of the records lies: one byte each, or one aligned 32-bit word each.
-FLAGS_COLUMN = slice(13, None, RECORD_SIZE)
-LENGTH_COLUMN = slice(14, None, RECORD_SIZE)
-ID_WORDS = slice(2, None, RECORD_SIZE // 4)
 
 
 class FrameQueue:
@@ -86,7 +93,7 @@ class FrameQueue:
 
 
 class FrameBus(Bus):
-    """A bus of frames: delivery in batches, ISO-TP channels made of frames."""
+    """A bus of frames: delivery in batches, ISO-TP channels made of frames, raw channels."""
 
     def __init__(self, number: int, name: str) -> None:
         super().__init__(number, name)
@@ -111,10 +118,17 @@ class FrameBus(Bus):
         receiver: PayloadReceiver,
         failure: ChannelFailure,
         progress: ChannelProgress | None = None,
+        layout: IsotpLayout = NORMAL_LAYOUT,
     ) -> IsotpChannel:
         """See Bus.open_isotp. The channels end when the bus is closed."""
         return self.channels.open(
-            request_id, response_id, extended=extended, receiver=receiver, failure=failure, progress=progress
+            request_id,
+            response_id,
+            extended=extended,
+            receiver=receiver,
+            failure=failure,
+            progress=progress,
+            layout=layout,
         )
 
     def _attach(self, listener: BusListener) -> None:
@@ -137,7 +151,9 @@ class FrameBus(Bus):
     @property
     def _needed_ids(self) -> frozenset[tuple[int, bool]] | None:
         """(arbitration id, extended) of the frames that somebody hears; None is everything."""
-        return None if self._wanted_ids is None else self._wanted_ids | self.channels.heard_ids
+        if self._wanted_ids is None:
+            return None
+        return self._wanted_ids | self.channels.heard_ids
 
     def _needed_ids_changed(self) -> None:
         """A bus that can leave frames out does so now: `_needed_ids` may be others than before."""
@@ -151,7 +167,7 @@ class FrameBus(Bus):
                 self._listener.bus_state_changed(self, state, reason)
 
     def _deliver(self, batch: FrameBatch) -> None:
-        """Count frames and hand them on: first to the listener, then to the ISO-TP channels."""
+        """Count frames and hand them on: first to the listener, then to the channels."""
         step = BATCH_FRAMES_LIMIT * RECORD_SIZE
         for start in range(0, len(batch.buffer), step):
             part = batch if len(batch.buffer) <= step else FrameBatch(batch.buffer[start : start + step])

@@ -18,10 +18,10 @@ from pathlib import Path
 import can
 import pytest
 
-from bridge.buses.bus import Bus, BusState
+from bridge.buses.bus import NORMAL_LAYOUT, Bus, BusState, IsotpLayout, Padding
 from bridge.buses.can_socket import widen_receive_buffer
 from bridge.buses.frame_bus import FrameBus
-from bridge.buses.isotp import IsotpTimeouts
+from bridge.buses.isotp_link import IsotpTimeouts
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.slcan import SlcanBus
 from bridge.buses.slcan_adapter import ChannelSettings
@@ -66,7 +66,14 @@ class Listener:
 class Peer:
     """An ISO-TP channel's other half in a test: what came, what failed."""
 
-    def __init__(self, bus: Bus, request_id: int, response_id: int | None, extended: bool = False) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        request_id: int,
+        response_id: int | None,
+        extended: bool = False,
+        layout: IsotpLayout = NORMAL_LAYOUT,
+    ) -> None:
         self.payloads: asyncio.Queue[bytes] = asyncio.Queue()
         self.failures: asyncio.Queue[str] = asyncio.Queue()
         self.parts = 0
@@ -77,6 +84,7 @@ class Peer:
             receiver=self.payloads.put_nowait,
             failure=self.failures.put_nowait,
             progress=self._progress,
+            layout=layout,
         )
 
     def _progress(self) -> None:
@@ -353,6 +361,40 @@ class BusContract:
         ecu_bus.send(FrameBatch.of([Frame(id=0x7E8, data=b"\x01\x29", extended=True)]))
         assert await long.payload() == b"\x29"
         assert short.payloads.empty()
+
+    @pytest.mark.parametrize(
+        ("there", "back"),
+        [
+            (IsotpLayout(0x10, 0xF1), IsotpLayout(0xF1, 0x10)),
+            (IsotpLayout(0x10, None, Padding.UNPADDED), IsotpLayout(None, 0x10, Padding.UNPADDED)),
+            (IsotpLayout(None, 0xF1, Padding.DETECTED), IsotpLayout(0xF1, None, Padding.UNPADDED)),
+        ],
+    )
+    async def test_payloads_both_ways_in_each_layout(self, opened, there: IsotpLayout, back: IsotpLayout) -> None:
+        tester_bus, _ = await opened(1)
+        ecu_bus, _ = await opened(2)
+        tester, ecu = Peer(tester_bus, 0x6F1, 0x610, layout=there), Peer(ecu_bus, 0x610, 0x6F1, layout=back)
+        for size in (1, 6, 7, 8, 12, self.burst // 8):
+            request, response = random.Random(size).randbytes(size), random.Random(-size).randbytes(size)
+            tester.channel.send(request)
+            assert await ecu.payload() == request
+            ecu.channel.send(response)
+            assert await tester.payload() == response
+        assert tester.failures.empty()
+        assert ecu.failures.empty()
+
+    async def test_the_layout_is_what_the_wire_carries(self, opened) -> None:
+        bus, _ = await opened(1)
+        _, heard = await opened(2)
+        frames = [
+            (NORMAL_LAYOUT, b"\x02\x3e\x00\0\0\0\0\0"),
+            (IsotpLayout(padding=Padding.UNPADDED), b"\x02\x3e\x00"),
+            (IsotpLayout(request_address=0x10), b"\x10\x02\x3e\x00\0\0\0\0"),
+        ]
+        for response_id in (0x610, None):
+            for layout, _ in frames:
+                Peer(bus, 0x6F1, response_id, layout=layout).channel.send(b"\x3e\x00")
+        assert [f.data for f in await heard.heard(6)] == [data for _, data in frames] * 2
 
     async def test_a_functional_request_and_flow_control_to_each_responder(self, opened) -> None:
         tester_bus, _ = await opened(1)
