@@ -72,6 +72,14 @@ class IsotpLayout:
 NORMAL_LAYOUT = IsotpLayout()  #: normal addressing, padded: as ISO 15765-4 wants OBD-II
 
 
+class RawChannel(Protocol):
+    """Somebody hears the frames of one arbitration id."""
+
+    def close(self) -> None:
+        """Hear no more, not even what has been received already. Twice is fine."""
+
+
+DataReceiver = Callable[[bytes], None]  #: gets each frame's data of a raw channel, on the loop's thread
 PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
 ChannelFailure = Callable[[str], None]  #: gets a line about a transfer that failed (time-out, overflow)
 ChannelProgress = Callable[[], None]  #: hears that a part of a payload came (first or consecutive frames)
@@ -105,7 +113,7 @@ class Bus(abc.ABC):
         """Only frames of these (arbitration id, extended) are of use now; None: all are.
 
         A hint that lets an adapter leave the others out, so that they cost nothing. Every id is
-        wanted until this is called. ISO-TP channels hear their ids whatever it says.
+        wanted until this is called. ISO-TP and raw channels hear their ids whatever it says.
         """
         return
 
@@ -130,4 +138,15 @@ class Bus(abc.ABC):
         Raises:
             BusError: ids that the format does not have, or that are the same; an address that
                 is no byte.
+        """
+
+    @abc.abstractmethod
+    def open_raw(self, arbitration_id: int, *, extended: bool, receiver: DataReceiver) -> RawChannel:
+        """Hear the data of every data frame with this id that comes from the vehicle, in order.
+
+        Remote and error frames are not heard, and neither is what this bridge sent itself. Any
+        number of channels may be open for one id.
+
+        Raises:
+            BusError: an id that the format does not have.
         """

@@ -17,11 +17,14 @@ from bridge.buses.bus import (
     BusState,
     ChannelFailure,
     ChannelProgress,
+    DataReceiver,
     IsotpChannel,
     IsotpLayout,
     PayloadReceiver,
+    RawChannel,
 )
 from bridge.buses.isotp import IsotpChannels
+from bridge.buses.raw import RawChannels
 from bridge.errors import BusError
 from bridge.frames import (
     EXTENDED_ID_MAX,
@@ -98,6 +101,7 @@ class FrameBus(Bus):
     def __init__(self, number: int, name: str) -> None:
         super().__init__(number, name)
         self.channels = IsotpChannels(self.send, number, changed=self._needed_ids_changed)
+        self.raw_channels = RawChannels(changed=self._needed_ids_changed)
         self._wanted_ids: frozenset[tuple[int, bool]] | None = None
         self._listener: BusListener | None = None
         self._queue = FrameQueue()
@@ -131,6 +135,10 @@ class FrameBus(Bus):
             layout=layout,
         )
 
+    def open_raw(self, arbitration_id: int, *, extended: bool, receiver: DataReceiver) -> RawChannel:
+        """See Bus.open_raw. The channels end when the bus is closed."""
+        return self.raw_channels.open(arbitration_id, extended=extended, receiver=receiver)
+
     def _attach(self, listener: BusListener) -> None:
         """The beginning of open(): who hears this bus.
 
@@ -145,6 +153,7 @@ class FrameBus(Bus):
         """The end of close(), or of an open() that failed: nobody hears this bus, no channel lives."""
         self._listener = None
         self.channels.close_all()
+        self.raw_channels.close_all()
         self._queue.clear()
         self.state = BusState.CLOSED
 
@@ -153,7 +162,7 @@ class FrameBus(Bus):
         """(arbitration id, extended) of the frames that somebody hears; None is everything."""
         if self._wanted_ids is None:
             return None
-        return self._wanted_ids | self.channels.heard_ids
+        return self._wanted_ids | self.channels.heard_ids | self.raw_channels.heard_ids
 
     def _needed_ids_changed(self) -> None:
         """A bus that can leave frames out does so now: `_needed_ids` may be others than before."""
@@ -176,6 +185,7 @@ class FrameBus(Bus):
             self.frames_received += len(part)
             self._listener.frames_received(self, part)
             self.channels.feed(part)
+            self.raw_channels.feed(part)
 
     def _drain_gathered(self) -> None:
         """Deliver from the queue: at once, or a READ_PERIOD after the last time, with what comes until then."""
