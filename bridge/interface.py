@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from bridge import __version__
 from bridge.codec import Records, Translator, signal_frame
@@ -116,10 +117,12 @@ class VehicleInterface:
         max_frequency: float = DIAGNOSTIC_MAX_FREQUENCY,
         parts: bool = False,
         uniform: Callable[[], float] = random.random,
+        selective: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """`max_frequency` (Hz) is for recurring requests, `parts` publishes long diagnostic responses in parts.
 
-        `uniform` gives numbers in [0, 1), to stagger recurring requests.
+        `uniform` gives numbers in [0, 1), to stagger recurring requests. `selective` names the buses
+        that hear only the ids they are told to, each with the reason, which answers a passthrough command.
         """
         self.plan = plan
         self.identity = identity or Identity()
@@ -128,6 +131,7 @@ class VehicleInterface:
         self._parts = parts
         self._buses = {bus.number: bus for bus in plan.buses}
         self._first_bus = plan.buses[0].number if plan.buses else None
+        self._selective = selective
         self._rules = {bus.number: _rules(plan, bus) for bus in plan.buses}
         self._clients_rules = dict(self._rules)  # the same, but for the muted buses
         self._writable = _written_signals(plan)
@@ -256,7 +260,7 @@ class VehicleInterface:
             case SimpleCommand():
                 message = self._simple_command(command.name)
             case PassthroughCommand(bus=bus, enabled=enabled):
-                self.translator.set_passthrough(self._known_bus(bus), enabled)
+                self._passthrough(self._known_bus(bus), enabled)
             case AcceptanceFilterCommand(bus=bus, bypass=bypass):
                 self.translator.set_filter_bypass(self._known_bus(bus), bypass)
             case PayloadFormatCommand(format=payload_format):
@@ -274,6 +278,11 @@ class VehicleInterface:
             case _:
                 raise ClientError(f"{command.name} is not implemented")
         output.responses.insert(0, (peer, CommandResponse(command_response=command.name, status=True, message=message)))
+
+    def _passthrough(self, bus: int, enabled: bool) -> None:
+        if enabled and bus in self._selective:
+            raise ClientError(self._selective[bus])
+        self.translator.set_passthrough(bus, enabled)
 
     def _simple_command(self, name: str) -> str:
         """The message that answers a command without arguments."""

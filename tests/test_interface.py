@@ -590,6 +590,27 @@ def test_nothing_is_ever_sent_on_a_muted_bus_and_everything_goes_on_afterwards(s
     assert vehicle.sent == [(0x7E0, "010c")]
 
 
+class TestSelectiveBuses:
+    reason = "bus 1 hears only the ids that it was told to"
+
+    def test_raw_frames_of_all_ids_cannot_be_had_there(self):
+        vehicle = Vehicle(selective={1: self.reason})
+        assert vehicle.say(command="passthrough", bus=1, enabled=True) == {
+            "command_response": "passthrough",
+            "message": self.reason,
+            "status": False,
+        }
+        frames = FrameBatch.of([Frame(id=0x42, data=b"\0")])
+        vehicle.take(vehicle.interface.frames(frames, vehicle.now))
+        assert all("id" not in record for record in vehicle.records)
+
+    def test_turning_them_off_and_other_buses_are_as_ever(self):
+        vehicle = Vehicle(selective={1: self.reason})
+        assert vehicle.say(command="passthrough", bus=1, enabled=False)["status"] is True
+        assert vehicle.say(command="passthrough", bus=2, enabled=True)["status"] is True
+        assert "bus 1, 2" in vehicle.say(command="passthrough", bus=3, enabled=True)["message"]
+
+
 @given(
     st.lists(
         st.dictionaries(
