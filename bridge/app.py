@@ -137,7 +137,8 @@ class Bridge:
             if isinstance(spec, SimulatedSpec):
                 segment = Segment()
                 vehicle = VirtualBus(described.number, "the simulated vehicle", segment)
-                self._vehicles.append(SimulatedVehicle(vehicle, loading.load(DEMO), seed=described.number))
+                demo, seed = loading.load(DEMO), described.number
+                self._vehicles.append(SimulatedVehicle(vehicle, demo, seed=seed, latency=spec.latency))
                 yield VirtualBus(described.number, described.name, segment, described.loopback)
             else:
                 yield make_bus(spec, described, self._hub.drained, self._replayed)
