@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,12 +22,19 @@ from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
 from bridge.gateway.services.can import CanService
 from bridge.gateway.services.config import ConfigService
+from bridge.gateway.services.connection_monitor import ConnectionMonitorService
 from bridge.gateway.services.doip import DoipService
 from bridge.gateway.services.kline import KlineService
+from bridge.gateway.services.logs import LoggingService
+from bridge.gateway.services.product_info import ProductInfoService
 from bridge.gateway.services.session import SessionService
 from bridge.gateway.services.session_controller import SessionControllerService
 from bridge.gateway.services.terminal15 import Terminal15Service
+from bridge.gateway.services.ticket_info import TicketInfoService
+from bridge.gateway.services.user_interface import UserInterfaceService
+from bridge.gateway.services.vehicle_info import VehicleInfoService
 from bridge.gateway.store import Store
+from bridge.gateway.user_interface.choosing import make_user_interface
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
 from bridge.openobd import services
@@ -65,6 +73,7 @@ class Gateway:
         self._credentials = _credentials(settings)
         self._advertised = parse_endpoint(settings.advertise, "gateway.advertise") if settings.advertise else None
         self._partners = partners_from(environment, settings)
+        self._interface = make_user_interface(settings, environment)
         self.core = Core(settings, vehicle, Store(settings.state), partners=self._partners)
         self._server: aio.Server | None = None
 
@@ -72,8 +81,10 @@ class Gateway:
         """Listen.
 
         Raises:
-            ConfigurationError: the port is in use, or the address is not this machine's.
+            ConfigurationError: the port is in use, or the address is not this machine's; the terminal is not there.
         """
+        self._interface.open()
+        self.core.look_at_buses()
         self._server = aio.server(interceptors=[Answering()], options=_OPTIONS)
         try:
             if self._credentials is None:
@@ -88,6 +99,10 @@ class Gateway:
         self.endpoint = Endpoint(self.endpoint.host, port)
         self._add_services(self._server, Endpoints(self.endpoint, self._advertised))
         await self._server.start()
+        if self._credentials is None and not self.endpoint.loopback:
+            _log.warning(
+                "openOBD is served in the clear on %s: secrets and tokens can be read on the way", self.endpoint
+            )
 
     def _add_services(self, server: aio.Server, endpoints: Endpoints) -> None:
         services.add_sessionControllerServicer_to_server(SessionControllerService(self.core, endpoints), server)
@@ -97,6 +112,12 @@ class Gateway:
         services.add_terminal15Servicer_to_server(Terminal15Service(self.core), server)
         services.add_klineServicer_to_server(KlineService(self.core), server)
         services.add_doipServicer_to_server(DoipService(self.core), server)
+        services.add_connectionMonitorServicer_to_server(ConnectionMonitorService(self.core), server)
+        services.add_vehicleInfoServicer_to_server(VehicleInfoService(self.core), server)
+        services.add_productInfoServicer_to_server(ProductInfoService(self.core), server)
+        services.add_ticketInfoServicer_to_server(TicketInfoService(self.core), server)
+        services.add_loggingServicer_to_server(LoggingService(self.core), server)
+        services.add_userInterfaceServicer_to_server(UserInterfaceService(self.core, self._interface), server)
 
     async def stop(self) -> None:
         """End all sessions and calls, and listen no more. Calling it twice is fine."""
@@ -104,6 +125,8 @@ class Gateway:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(grace=0)
+        await self.core.scanner.close()
+        self._interface.close()
         self.core.store.close()
 
     def bus_state_changed(self, bus: int, state: BusState) -> None:
@@ -158,4 +181,26 @@ def _credentials(settings: GatewaySettings) -> grpc.ServerCredentials | None:
             texts.append(Path(path).read_bytes())
         except OSError as error:
             raise ConfigurationError(f"gateway.{key}: {path}: {error.strerror or error}") from None
+    _check_pair(settings.certificate, settings.key)
     return grpc.ssl_server_credentials([(texts[0], texts[1])])
+
+
+def _check_pair(certificate: str | None, key: str | None) -> None:
+    """gRPC itself would not say before the first call that a certificate or its key is of no use."""
+    assert certificate is not None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None)
+        if why == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(
+                f"gateway.key: {key} is not the key of gateway.certificate, {certificate}"
+            ) from None
+        raise ConfigurationError(
+            f"gateway.certificate and gateway.key: {certificate} and {key} are not a certificate and its key in PEM, "
+            "without a passphrase"
+        ) from None
+
+
+def _no_passphrase() -> str:
+    return ""
