@@ -33,6 +33,7 @@ class ReadVehicle(OpenOBDFunction):
     name = "Read the vehicle"
 
     def run(self) -> dict:
+        """Configure the bus, ask the engine's ECU, and leave the answers as results."""
         self.openobd_session.configure_bus(iter([HIGH_SPEED]))
         with IsotpSocket(self.openobd_session, ENGINE) as engine:
             vin = bytes.fromhex(engine.request("22F190")[6:]).decode()

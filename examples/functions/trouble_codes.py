@@ -25,6 +25,7 @@ class TroubleCodes(OpenOBDFunction):
     description = "How many confirmed trouble codes an ECU has"
 
     def run(self, request_id: str = "7E0", **kwargs) -> dict:
+        """Arguments and results travel as texts: the ECU's request id in hexadecimal digits, the count."""
         bus = BusConfiguration(
             bus_name="high speed",
             can_bus=CanBus(
