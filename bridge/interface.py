@@ -220,6 +220,14 @@ class VehicleInterface:
         """What a bus of the plan allows whoever holds it: never muted."""
         return self._rules[bus]
 
+    def signal(self, name: str) -> Value | None:
+        """The last value of a published signal, a state by its name; None until it was heard."""
+        state = self.translator.lookup(name)
+        if state is None or not state.received:
+            return None
+        named = (each.name for each in state.signal.states if int(state.value) in each.values)
+        return next(named, state.value)
+
     # In from the clients
 
     def handle(self, message: Incoming, peer: Peer, now: float) -> Output:

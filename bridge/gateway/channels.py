@@ -32,7 +32,7 @@ from bridge.limits import (
 )
 from bridge.openobd import messages, payload
 from bridge.openobd.messages import ConfiguredChannel, IsotpMessage, KeepAlive, RawFrame
-from bridge.policy import check_diagnostic, check_raw
+from bridge.policy import check_channel, check_payload, check_raw
 
 _log = logging.getLogger(__name__)
 
@@ -181,24 +181,31 @@ class _IsotpChannel:
         self._timer: asyncio.TimerHandle | None = None
         self._keep_alive = channel.keep_alive == KeepAlive.KEEP_ALIVE_ENABLED
         self._opened: list[IsotpChannel] = []
+        self._layout = _layout(channel)
+        rules = vehicle.rules(bus.number)
+        check_channel(vehicle.grants, rules, self._id, self._extended, addressed=self._addressed)
         functional = is_functional(channel.request_id)
         try:
             peer = physical_id(channel.response_id) if functional else channel.request_id
-            self._sender = self._join(peer, channel.response_id, _layout(channel))
+            self._sender = self._join(peer, channel.response_id)
             if functional:
-                self._sender = self._join(channel.request_id, None, _layout(channel))
+                self._sender = self._join(channel.request_id, None)
         except BusError as error:
             self.close()
             raise InvalidCall(str(error)) from error
 
-    def _join(self, request_id: int, response_id: int | None, layout: IsotpLayout) -> IsotpChannel:
+    @property
+    def _addressed(self) -> bool:
+        return self._layout.request_address is not None
+
+    def _join(self, request_id: int, response_id: int | None) -> IsotpChannel:
         opened = self._bus.open_isotp(
             request_id,
             response_id,
             extended=self._extended,
             receiver=self._receive,
             failure=partial(_log.debug, "0x%x: %s", self._id),
-            layout=layout,
+            layout=self._layout,
         )
         self._opened.append(opened)
         return opened
@@ -220,7 +227,8 @@ class _IsotpChannel:
             opened.close()
 
     def _check(self, data: bytes) -> None:
-        check_diagnostic(self._vehicle.grants, self._vehicle.rules(self._bus.number), self._id, self._extended, data[0])
+        rules = self._vehicle.rules(self._bus.number)
+        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, addressed=self._addressed)
 
     def _receive(self, data: bytes) -> None:
         if self._asked_at is not None:
