@@ -17,7 +17,7 @@ from grpc import aio
 from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
 from bridge.errors import ConfigurationError
-from bridge.gateway.addresses import Endpoint, Endpoints, parse_endpoint
+from bridge.gateway.addresses import TLS_PORT, Endpoint, Endpoints, parse_endpoint
 from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
 from bridge.gateway.services.can import CanService
@@ -138,6 +138,8 @@ class Gateway:
         shown = Endpoints(self.endpoint, self._advertised).towards("")
         security = "TLS" if self._credentials is not None else "in the clear"
         lines = [f"  openOBD scripts connect to {shown} ({security})"]
+        if self._credentials is not None and shown.port != TLS_PORT:
+            lines.append(f"    beware: the openobd library for Python speaks TLS to port {TLS_PORT} only")
         partner = self.core.partners[0]
         secret = partner.client_secret if partner == BENCH_PARTNER else "..."
         return [
