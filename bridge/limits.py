@@ -81,6 +81,10 @@ CONTEXT_DEPTH_LIMIT = 32  #: function contexts within one another
 VARIABLES_LIMIT = 1024  #: of one scope; as many arguments and results
 VARIABLE_KEY_LIMIT = 256  #: characters
 VARIABLES_SIZE_LIMIT = 1024 * 1024  #: bytes of all variables, arguments and results of one session
+SERVICE_DESCRIPTION_LIMIT = 4096  #: characters of a service result's description that are kept
+SERVICE_RESULTS_LIMIT = 64  #: values of one service result that are kept
+ENDED_CONTEXTS_LIMIT = 16  #: contexts of one session that are over and may still be monitored, the newest
+ABANDONED_PERIOD = 5.0  #: between two looks for contexts that nobody holds any more
 STREAM_CHANNELS_LIMIT = 64  #: channels on one stream of raw frames or ISO-TP payloads
 SESSION_BUSES_LIMIT = 16  #: in one configuration of a session
 SESSION_CHANNELS_LISTED = 1024  #: that getConfiguration tells of; later ones are used and not listed
@@ -89,7 +93,8 @@ TESTER_PRESENT_PERIOD = 2.0  #: from the last request to the next sign of life, 
 TERMINAL15_PERIOD = 0.1  #: between two looks at the ignition's signal
 STREAM_QUEUE_LIMIT = 1024  #: messages for one stream whose client does not read; then the oldest go
 TOKENS_LIMIT = 16384  #: tokens that have not run out, of one kind
-CONTEXT_TOKENS_LIMIT = 16  #: tokens of one kind for one context; then the oldest go
+CONTEXT_TOKENS_LIMIT = 16  #: tokens of one kind for one context; then old ones go
+PARTNER_TOKENS_LIMIT = 1024  #: tokens of one kind for one partner, whose every script takes its own
 FINAL_MESSAGE_GRACE = (
     2.0  #: a monitor stream stays open after its last message, for clients that look for its end first
 )
