@@ -1,7 +1,7 @@
 """A function context: one party's part of an openOBD session, with its variables, arguments and results.
 
 Must not know tokens, calls or clocks. Contexts form a stack inside one session; the first exists
-from the session's start. Source: openOBD's protocol comments (function, variables).
+from the session's start. Source: openOBD's protocol comments (function).
 """
 
 from __future__ import annotations
@@ -10,109 +10,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from bridge.gateway.errors import Exhausted, InvalidCall, NotFound, WrongState
+from bridge.gateway.errors import InvalidCall, WrongState
 from bridge.gateway.states import Event, State, follow
-from bridge.limits import (
-    SERVICE_DESCRIPTION_LIMIT,
-    SERVICE_RESULTS_LIMIT,
-    SESSION_STREAMS_LIMIT,
-    VARIABLE_KEY_LIMIT,
-    VARIABLES_LIMIT,
-    VARIABLES_SIZE_LIMIT,
-)
-from bridge.openobd.messages import FunctionDetails, ServiceResult, Variable
-
-
-class Room:
-    """What the contexts of one session share: room for variables and for streams."""
-
-    def __init__(self, size: int = VARIABLES_SIZE_LIMIT) -> None:
-        self.left = size  #: bytes
-        self.streams = 0  #: open now
-
-    def take(self, size: int) -> None:
-        """Use some bytes, or give some back where `size` is negative.
-
-        Raises:
-            Exhausted: there are no more.
-        """
-        if size > self.left:
-            raise Exhausted(f"the session's variables would take more than {VARIABLES_SIZE_LIMIT} bytes")
-        self.left -= size
-
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """While a stream is open.
-
-        Raises:
-            Exhausted: there are too many.
-        """
-        if self.streams >= SESSION_STREAMS_LIMIT:
-            raise Exhausted(f"the session has {SESSION_STREAMS_LIMIT} streams open already")
-        self.streams += 1
-        try:
-            yield
-        finally:
-            self.streams -= 1
-
-
-class Variables:
-    """The variables of one scope: key -> value, bounded in number and size."""
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._values: dict[str, Variable] = {}
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._values)
-
-    def set(self, variable: Variable) -> None:
-        """Keep a variable under its key.
-
-        Raises:
-            InvalidCall: it has no key, a very long one, or no value.
-            Exhausted: there are too many, or they are too large.
-        """
-        key = variable.key
-        if not 0 < len(key) <= VARIABLE_KEY_LIMIT:
-            raise InvalidCall(f"a variable needs a key of 1 to {VARIABLE_KEY_LIMIT} characters")
-        if variable.WhichOneof("Val") is None:
-            raise InvalidCall(f"the variable {key!r} has no value")
-        before = self._values.get(key)
-        if before is None and len(self._values) >= VARIABLES_LIMIT:
-            raise Exhausted(f"there are {VARIABLES_LIMIT} variables already")
-        self._room.take(variable.ByteSize() - (before.ByteSize() if before is not None else 0))
-        self._values[key] = variable
-
-    def get(self, key: str) -> Variable:
-        """The variable with this key.
-
-        Raises:
-            NotFound: there is none.
-        """
-        try:
-            return self._values[key]
-        except KeyError:
-            raise NotFound(f"there is no variable {key[:VARIABLE_KEY_LIMIT]!r}") from None
-
-    def delete(self, key: str) -> None:
-        """Forget a variable.
-
-        Raises:
-            NotFound: there is none.
-        """
-        self._room.take(-self.get(key).ByteSize())
-        del self._values[key]
-
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._room.take(-sum(variable.ByteSize() for variable in self._values.values()))
-        self._values.clear()
-
-    def list(self, prefix: str = "") -> list[Variable]:
-        """Those whose keys start with a prefix, in the order in which they were first set."""
-        return [variable for key, variable in self._values.items() if key.startswith(prefix)]
+from bridge.gateway.variables import Room, Variables
+from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT
+from bridge.openobd.messages import FunctionDetails, ServiceResult
 
 
 class Context:
@@ -125,6 +27,7 @@ class Context:
         self.state = State.AVAILABLE
         #: Whether it may show controls: not where a parent that is still active has the user's eyes.
         self.user_interface: bool = parent is None or (parent.user_interface and parent.state is not State.ACTIVE)
+        self.claimed = False  #: somebody has authenticated
         self.streams = 0  #: of its holder's, open now
         self.function_id = ""  #: which function runs here, as soon as that is certain
         self.arguments = Variables(room)
@@ -195,6 +98,7 @@ class Context:
             WrongState: it is not available.
         """
         self.state = follow(self.state, Event.AUTHENTICATE)
+        self.claimed = True
         self.function_id = self.function_id or self.id
 
     def start_inner(self) -> Context:

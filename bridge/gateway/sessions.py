@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bridge.gateway.connections import Connection
-from bridge.gateway.contexts import Context, Room, Variables
+from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Exhausted, NotFound, WrongState
 from bridge.gateway.states import Event, State
 from bridge.gateway.tokens import Claim, TokenKind, Tokens
+from bridge.gateway.variables import Room, Variables
 from bridge.limits import CONTEXT_DEPTH_LIMIT, ENDED_CONTEXTS_LIMIT, PARTNER_SESSIONS_LIMIT, SESSIONS_LISTED
 from bridge.openobd.messages import BusConfiguration, ConfiguredChannel, ServiceResult
 
