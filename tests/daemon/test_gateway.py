@@ -51,6 +51,7 @@ async def test_scripts_and_apps_share_the_vehicle(start_gateway, join) -> None:
     async with Caller(aio.insecure_channel(address)) as caller:
         await caller.active_session()
         assert (await app.request(0x7E0, 0x3E)).status
+        await app.find(lambda record: isinstance(record, DiagnosticResponse))
         await configure(caller, hs())
         talk = await isotp(caller)
         # The session has the bus to itself, until it says otherwise.
