@@ -15,15 +15,19 @@ from grpc import aio
 
 from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
+from bridge.gateway.broker import Broker
 from bridge.gateway.connections import Connection, Connections
 from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Unauthenticated
 from bridge.gateway.health import Health, Report
 from bridge.gateway.scanning import Scanner
 from bridge.gateway.sessions import Session, Sessions
+from bridge.gateway.signatures import FunctionIds
 from bridge.gateway.store import Store
 from bridge.gateway.tokens import TokenKind, Tokens
+from bridge.gateway.variables import TICKET_KEY, VIN_KEY, ConnectionVariables, Room, Variables
 from bridge.gateway.vehicle import Vehicle
+from bridge.limits import CONNECTION_VARIABLES_SIZE_LIMIT
 from bridge.openobd.messages import Authenticate
 
 _log = logging.getLogger(__name__)
@@ -66,8 +70,11 @@ class Core:
         self.sessions = Sessions(self.tokens, store, self._session_changed)
         self.health = Health()
         self.scanner = Scanner(vehicle, self.note_latency)
+        self.function_ids = FunctionIds(store)
+        self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)
         self.bus_watchers: set[Callable[[int, str], None]] = set()  #: told (bus number, state) when a bus is lost
         self._muted: frozenset[int] = frozenset()
+        self._notes: dict[tuple[str, Connection], Variables] = {}
 
     # Who calls
 
@@ -142,6 +149,13 @@ class Core:
 
     def _observe(self, bus: int, state: BusState) -> None:
         self.health.observe(bus, state in (BusState.UP, BusState.ERROR_PASSIVE), self.wall_clock())
+
+    def connection_variables(self, session: Session) -> ConnectionVariables:
+        """What is known of a session's connection. Its partner's notes outlive the session."""
+        known = {VIN_KEY: self.known_vin(session.connection), TICKET_KEY: session.ticket}
+        key = (session.partner, session.connection)
+        notes = self._notes.setdefault(key, Variables(Room(CONNECTION_VARIABLES_SIZE_LIMIT)))
+        return ConnectionVariables({key: value for key, value in known.items() if value}, notes)
 
     def _session_changed(self, session: Session) -> None:
         """OpenXC clients are muted on a bus while an open session that mutes them has configured it."""

@@ -51,6 +51,12 @@ class WrongState(CallError):
     status = Status.FAILED_PRECONDITION
 
 
+class Declined(CallError):
+    """Whoever should do it has tried, and says why it cannot be done."""
+
+    status = Status.FAILED_PRECONDITION
+
+
 class NotFound(CallError):
     """There is no such session, variable, bus or function."""
 
