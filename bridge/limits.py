@@ -103,6 +103,7 @@ SCRIPT_LOG_RATE = 20.0  #: lines each second that one session's scripts may writ
 SCRIPT_LOG_BURST = 200  #: lines that it may write at once
 SCRIPTS_LOG_RATE = 100.0  #: lines each second of all sessions' scripts
 SCRIPTS_LOG_BURST = 1000  #: lines of all of them at once
+LAST_WORDS_GRACE = 1.0  #: for what a script logged to arrive, after its session was finished on another stream
 CONTROL_TEXT_LIMIT = 4096  #: characters of each text of a control
 CONTROL_OPTIONS_LIMIT = 256  #: options of a control
 CONTROL_LINES_SHOWN = 40  #: lines of one text of a control on a terminal; then it is cut
