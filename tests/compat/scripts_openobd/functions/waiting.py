@@ -11,6 +11,7 @@ class Wait(OpenOBDFunction):
 
     def run(self):
         self.session_variables["waiting"] = "yes"
+        print("WAITING", flush=True)
         while self.session_variables["go"] is None:
             time.sleep(0.05)
         return {"waiting": self.session_variables["waiting"]}
