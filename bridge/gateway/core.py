@@ -68,10 +68,10 @@ class Core:
             }
         )
         self.sessions = Sessions(self.tokens, store, self._session_changed)
-        self.function_ids = FunctionIds(store)
-        self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)
         self.health = Health()
         self.scanner = Scanner(vehicle, self.note_latency)
+        self.function_ids = FunctionIds(store)
+        self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)
         self.bus_watchers: set[Callable[[int, str], None]] = set()  #: told (bus number, state) when a bus is lost
         self._muted: frozenset[int] = frozenset()
         self._notes: dict[tuple[str, Connection], Variables] = {}
@@ -147,15 +147,15 @@ class Core:
         """The VIN of a connection's vehicle, as configured or as read of late; "" where it is not known."""
         return self.scanner.known_vin(connection)
 
+    def _observe(self, bus: int, state: BusState) -> None:
+        self.health.observe(bus, state in (BusState.UP, BusState.ERROR_PASSIVE), self.wall_clock())
+
     def connection_variables(self, session: Session) -> ConnectionVariables:
         """What is known of a session's connection. Its partner's notes outlive the session."""
         known = {VIN_KEY: self.known_vin(session.connection), TICKET_KEY: session.ticket}
         key = (session.partner, session.connection)
         notes = self._notes.setdefault(key, Variables(Room(CONNECTION_VARIABLES_SIZE_LIMIT)))
         return ConnectionVariables({key: value for key, value in known.items() if value}, notes)
-
-    def _observe(self, bus: int, state: BusState) -> None:
-        self.health.observe(bus, state in (BusState.UP, BusState.ERROR_PASSIVE), self.wall_clock())
 
     def _session_changed(self, session: Session) -> None:
         """OpenXC clients are muted on a bus while an open session that mutes them has configured it."""

@@ -91,26 +91,27 @@ class Gateway:
         """
         self._interface.open()
         self.core.look_at_buses()
-        self._server = aio.server(interceptors=[Answering()], options=_OPTIONS)
+        server = aio.server(interceptors=[Answering()], options=_OPTIONS)
         try:
             if self._credentials is None:
-                port = self._server.add_insecure_port(str(self.endpoint))
+                port = server.add_insecure_port(str(self.endpoint))
             else:
-                port = self._server.add_secure_port(str(self.endpoint), self._credentials)
+                port = server.add_secure_port(str(self.endpoint), self._credentials)
         except RuntimeError:
             raise ConfigurationError(
                 f"the gateway cannot listen on {self.endpoint}: the port is in use, or the address is not this "
                 "machine's; choose another one with --gateway HOST:PORT"
             ) from None
         self.endpoint = Endpoint(self.endpoint.host, port)
-        self._add_services(self._server, Endpoints(self.endpoint, self._advertised))
-        await self._server.start()
-        sessions, clock = self.core.sessions, self.core.clock
-        self._running.enter_context(Repeating(lambda: sessions.fail_abandoned(clock()), ABANDONED_PERIOD))
+        self._add_services(server, Endpoints(self.endpoint, self._advertised))
+        await server.start()
+        self._server = server
         if self._credentials is None and not self.endpoint.loopback:
             _log.warning(
                 "openOBD is served in the clear on %s: secrets and tokens can be read on the way", self.endpoint
             )
+        sessions, clock = self.core.sessions, self.core.clock
+        self._running.enter_context(Repeating(lambda: sessions.fail_abandoned(clock()), ABANDONED_PERIOD))
 
     def _add_services(self, server: aio.Server, endpoints: Endpoints) -> None:
         services.add_sessionControllerServicer_to_server(SessionControllerService(self.core, endpoints), server)
@@ -144,13 +145,13 @@ class Gateway:
         Function launchers are told before, with the seconds that they really have: none worth counting.
         """
         self._running.close()
-        self.core.sessions.end_all()
-        if self._function_broker is not None:
-            await self._function_broker.end(CLOSE_GRACE)
         if self._server is not None:
             server, self._server = self._server, None
+            assert self._function_broker is not None
+            self.core.sessions.end_all()
+            await self._function_broker.end(CLOSE_GRACE)
             await server.stop(grace=0)
-        self.core.sessions.end_all()  # whatever was started meanwhile
+        self.core.sessions.end_all()
         await self.core.scanner.close()
         self._interface.close()
         self.core.store.close()

@@ -6,6 +6,7 @@ so many in a time. What is left out is counted, and said.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -13,8 +14,10 @@ from bridge.gateway.allowance import Allowance
 from bridge.gateway.contexts import Context
 from bridge.gateway.core import Call, Core
 from bridge.gateway.sessions import BY_SESSION, Session
+from bridge.gateway.states import State
 from bridge.gateway.streams import ContextStream
 from bridge.limits import (
+    LAST_WORDS_GRACE,
     SCRIPT_LOG_BURST,
     SCRIPT_LOG_LENGTH,
     SCRIPT_LOG_RATE,
@@ -47,7 +50,7 @@ class LoggingService(loggingServicer):
         """Each message becomes a line, until the caller or the session has done."""
         context = self._core.context(call, BY_SESSION)
         session = self._core.sessions.of(context)
-        async with ContextStream[EmptyMessage](call, session, context) as stream:
+        async with _LogStream(call, session, context) as stream:
             script = self._script(session)
             try:
                 await stream.run(script.say)
@@ -66,6 +69,16 @@ class LoggingService(loggingServicer):
 
             session.root.when_ended(forget)
         return script
+
+
+class _LogStream(ContextStream[EmptyMessage]):
+    """What a script says last comes at the same time as the end of its session, and often after it."""
+
+    def _context_ended(self, context: Context) -> None:
+        if context.state is State.FINISHED:
+            asyncio.get_running_loop().call_later(LAST_WORDS_GRACE, self.end)
+        else:
+            super()._context_ended(context)
 
 
 class _Script:

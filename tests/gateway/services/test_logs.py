@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
 
 from bridge.limits import SCRIPT_LOG_BURST, SCRIPT_LOG_LENGTH
+from bridge.openobd import services
 from bridge.openobd.messages import EmptyMessage, LogLevel, LogMessage, Result, ServiceResult, SessionId
 
 from ..bench import SOON, Caller, bearer
 from ..refusals import refused
 
 LOGGER = "openobd.script"
+SUCCESS = ServiceResult(result=[Result.RESULT_SUCCESS])
 
 
 async def say(caller: Caller, *messages: LogMessage) -> EmptyMessage:
@@ -140,13 +143,46 @@ async def test_the_stream_ends_with_the_session(bench, join, caplog) -> None:
         await stream.write(LogMessage(content=end))
         await heard(caller, caplog, end)
         if end == "finish":
-            await caller.session.finish(ServiceResult(result=[Result.RESULT_SUCCESS]), metadata=caller.metadata)
+            await caller.session.finish(SUCCESS, metadata=caller.metadata)
             assert await stream == EmptyMessage()
             info = await caller.start_session()
         else:
             controller = bearer(await caller.log_in())
             await caller.sessionController.interruptSession(SessionId(value=info.id), metadata=controller)
             assert await refused(stream) is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def log_and_finish(address: str, token: str, count: int) -> None:
+    """Messages and their end from one thread, while another one finishes the session."""
+    with grpc.insecure_channel(address) as channel:
+        begun = threading.Event()
+
+        def messages() -> Iterator[LogMessage]:
+            for number in range(count):
+                yield LogMessage(content=str(number))
+                begun.set()
+
+        answer = services.loggingStub(channel).openLogStream.future(messages(), metadata=bearer(token))
+        assert begun.wait(SOON)
+        services.sessionStub(channel).finish(SUCCESS, metadata=bearer(token))
+        assert answer.result(SOON) == EmptyMessage()
+
+
+async def test_the_last_words_before_the_end_are_heard(bench, caller, caplog) -> None:
+    await asyncio.to_thread(log_and_finish, bench.address, caller.token, 150)
+    assert lines(caplog) == [str(number) for number in range(150)]
+
+
+async def test_a_finished_session_s_log_is_not_kept_open_for_long(bench, join, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("bridge.gateway.services.logs.LAST_WORDS_GRACE", 0.05)
+    caller = await join(bench)
+    await caller.active_session()
+    stream = caller.logging.openLogStream(metadata=caller.metadata)
+    await stream.write(LogMessage(content="on and on"))
+    await caller.session.finish(SUCCESS, metadata=caller.metadata)
+    async with asyncio.timeout(SOON):
+        assert await stream == EmptyMessage()
+    assert lines(caplog) == ["on and on"]
 
 
 async def test_it_takes_the_session_token(bench, join) -> None:
