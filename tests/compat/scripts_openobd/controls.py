@@ -31,22 +31,21 @@ print("text:", ui.show_ui(FreeText(label="Mileage?")))
 translations = LabelTranslations(label="Diesel", translations=[Translation(language="nl", label="Dieselolie")])
 fuels = Options(label="Which fuel?", options=["Petrol", "Diesel"])
 print("option:", ui.show_ui(fuels, translations, Image(url="https://example.com/fuel.png")))
-hanging = threading.Event()
+outcomes = []
 
 
 def hang() -> None:
-    hanging.set()
     try:
         ui.show_ui(Label(label="For ever", minimal_display_time=3600))
     except OpenOBDStreamStoppedException:
-        print("replaced")
+        outcomes.append("replaced")
 
 
 thread = threading.Thread(target=hang)
 thread.start()
-hanging.wait()
 print("forced:", UiHandler(session).show_ui(YesNo(label="Is the ignition on?")))
-thread.join(30)
+thread.join()
+print("for ever:", *outcomes)
 ui = UiHandler(session)
 try:
     ui.show_ui(YesNo(label="What else?"))
