@@ -45,19 +45,29 @@ def _answering(behaviour: Behaviour, method: str) -> Behaviour:
         try:
             return await behaviour(request, call)
         except CallError as error:
-            await call.abort(grpc.StatusCode[error.status.name], _details(error))
+            await _abort(call, method, error.status, str(error))
         except WriteRefusedError as error:
-            await call.abort(grpc.StatusCode.PERMISSION_DENIED, _details(error))
+            await _abort(call, method, Status.PERMISSION_DENIED, str(error))
         except BusError as error:
-            await call.abort(grpc.StatusCode.UNAVAILABLE, _details(error))
+            await _abort(call, method, Status.UNAVAILABLE, str(error))
         except (aio.AbortError, NotImplementedError):
             raise
+        except aio.InternalError as error:
+            _note_gone(method, error)
         except Exception:
             _log.exception("%s failed", method)
-            await call.abort(grpc.StatusCode[Status.INTERNAL.name], "the gateway failed; its log says more")
+            await _abort(call, method, Status.INTERNAL, "the gateway failed; its log says more")
 
     return answer
 
 
-def _details(error: Exception) -> str:
-    return " ".join(str(error).split())
+async def _abort(call: Call, method: str, status: Status, details: str) -> None:
+    try:
+        await call.abort(grpc.StatusCode[status.name], " ".join(details.split()))
+    except aio.InternalError as error:
+        _note_gone(method, error)
+
+
+def _note_gone(method: str, error: aio.InternalError) -> None:
+    """Nobody is there to be answered: the caller has gone amid a message."""
+    _log.debug("%s: the caller has gone: %s", method, error)

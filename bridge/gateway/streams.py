@@ -36,7 +36,7 @@ class Stream(Generic[Message]):
         self._limit = limit
         self._waiting: deque[Message] = deque()
         self._news = asyncio.Event()
-        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[CallError | None] = asyncio.get_running_loop().create_future()
 
     def put(self, message: Message) -> None:
         """Send a message when the client takes it."""
@@ -49,10 +49,7 @@ class Stream(Generic[Message]):
     def end(self, error: CallError | None = None) -> None:
         """End the call: well, or with an error. Only the first end counts."""
         if not self._end.done():
-            if error is None:
-                self._end.set_result(None)
-            else:
-                self._end.set_exception(error)
+            self._end.set_result(error)
 
     async def run(self, receive: Callable[[Any], None] | None = None) -> None:
         """Talk until the client closes its side or end() is called.
@@ -64,14 +61,18 @@ class Stream(Generic[Message]):
         Raises:
             CallError: from end(), or from `receive`.
         """
+        # Metadata that the first message sent along would still be on their way when that message is given up,
+        # and gRPC could then send no status.
+        await self._call.send_initial_metadata(())
         loop = asyncio.get_running_loop()
-        talking: set[asyncio.Future[None]] = {self._end, loop.create_task(self._write())}
+        talking: set[asyncio.Future[Any]] = {self._end, loop.create_task(self._write())}
         if receive is not None:
             talking.add(loop.create_task(self._read(receive)))
         try:
             done, _ = await asyncio.wait(talking, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
-                each.result()
+                if error := each.result():
+                    raise error
         finally:
             for each in talking:
                 each.cancel()
@@ -114,4 +115,4 @@ class ContextStream(Stream[Message]):
         if context.state is State.FINISHED:
             self.end()
         else:
-            self.end(WrongState(f"the session was {context.state.value}"))
+            self.end(WrongState(f"the session has ended: it is {context.state.value}"))

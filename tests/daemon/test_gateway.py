@@ -107,7 +107,7 @@ async def test_a_running_session_does_not_keep_the_daemon(start_gateway) -> None
         assert await talk.ask("3E00") == "7E00"
         status, seconds = await asyncio.to_thread(daemon.end)
         assert (status, seconds < 2) == (0, True)
-        assert "Traceback" not in daemon.errors
+        assert "Traceback" not in daemon.errors, daemon.errors
         await talk.end()
 
 
@@ -128,7 +128,7 @@ async def test_the_person_at_the_bridge_s_terminal_answers(tmp_path) -> None:
             await person.sees("Enter to continue: ")
             status, seconds = await asyncio.to_thread(daemon.end)  # while it waits for a key
             assert (status, seconds < 2) == (0, True), daemon.errors
-            assert "Traceback" not in daemon.errors
+            assert "Traceback" not in daemon.errors, daemon.errors
     finally:
         daemon.kill()
         person.close()
