@@ -26,13 +26,17 @@ For a debugger, or to have a look around in there:
 from __future__ import annotations
 
 import os
+import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.conftest import drive, join, start, start_shared
+from tests.daemon.harness import PROJECT, SOON
 
 from .can_utils import REQUIRED, ip, is_up, need
 from .elsewhere import Elsewhere, unavailable
@@ -131,3 +135,25 @@ def own_interface() -> Iterator[str]:
     yield name
     if name in [found for _, found in socket.if_nameindex()]:
         ip(f"link del {name}")
+
+
+@pytest.fixture(scope="module")
+def vehicle():
+    """`openxc-bridge simulate` on vcan0, driving."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "simulate", "--bus", "socketcan:vcan0"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    printed = b""
+    while b"try: " not in printed:
+        assert select.select([process.stdout], [], [], SOON)[0]
+        piece = os.read(process.stdout.fileno(), 65536)
+        assert piece, process.stderr.read().decode()
+        printed += piece
+    yield process
+    process.terminate()
+    _, errors = process.communicate(timeout=SOON)
+    assert process.returncode == 0
+    assert b"Traceback" not in errors

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import subprocess
-import sys
 from contextlib import suppress
 
 import can
@@ -15,34 +11,12 @@ import pytest
 
 from bridge.openxc.messages import DiagnosticResponse, SimpleMessage
 from bridge.simulator.ecus import VIN, pattern
-from tests.daemon.harness import PROJECT, SOON
+from tests.daemon.harness import SOON
 
 ENGINE, FUNCTIONAL = 0x7E0, 0x7DF
 SIMULATED, ISOTP = 1, 2  #: buses
 LENGTH = 600  #: bytes of a response that takes several blocks of consecutive frames
 PATIENCE = 5.0  #: seconds before an app asks again: a busy machine may keep an ECU from answering in its time
-
-
-@pytest.fixture(scope="module")
-def vehicle():
-    """`openxc-bridge simulate` on vcan0, driving."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "simulate", "--bus", "socketcan:vcan0"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    printed = b""
-    while b"try: " not in printed:
-        assert select.select([process.stdout], [], [], SOON)[0]
-        piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, process.stderr.read().decode()
-        printed += piece
-    yield process
-    process.terminate()
-    _, errors = process.communicate(timeout=SOON)
-    assert process.returncode == 0
-    assert b"Traceback" not in errors
 
 
 @pytest.fixture(scope="module")
