@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -53,6 +53,9 @@ from bridge.profile import loading
 from bridge.profile.plan import Plan, PlanBus
 from bridge.seldom import SeldomLog
 from bridge.simulator.node import SimulatedVehicle
+
+if TYPE_CHECKING:
+    from bridge.gateway.server import Gateway
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +105,7 @@ class Bridge:
         self.listeners = self._make_listeners(settings.listen or DEFAULT_LISTENERS)
         self._vehicles: list[SimulatedVehicle] = []
         self.buses = {bus.number: bus for bus in self._make_buses()}
+        self.gateway = self._make_gateway() if settings.gateway.listen is not None else None
         self._apps: dict[int, _App] = {}
         self._by_peer: dict[Peer, _App] = {}
         self._channels: dict[ChannelAddress, IsotpChannel] = {}
@@ -137,10 +141,23 @@ class Bridge:
             if isinstance(spec, SimulatedSpec):
                 segment = Segment()
                 vehicle = VirtualBus(described.number, "the simulated vehicle", segment)
-                self._vehicles.append(SimulatedVehicle(vehicle, loading.load(DEMO), seed=described.number))
+                demo, seed = loading.load(DEMO), described.number
+                self._vehicles.append(SimulatedVehicle(vehicle, demo, seed=seed, latency=spec.latency))
                 yield VirtualBus(described.number, described.name, segment, described.loopback)
             else:
                 yield make_bus(spec, described, self._hub.drained, self._replayed)
+
+    def _make_gateway(self) -> Gateway:
+        # Only who has a gateway pays for gRPC, in start-up time and in memory.
+        from bridge.gateway.server import Gateway  # noqa: PLC0415
+        from bridge.gateway.vehicle import Vehicle  # noqa: PLC0415
+
+        settings = self._settings.gateway
+        if settings.terminal15 is not None and self.interface.translator.lookup(settings.terminal15) is None:
+            raise ConfigurationError(f'gateway.terminal15: the profile has no signal "{settings.terminal15}"')
+        grants = self._default_grants if settings.allow_write is None else parse_grants(settings.allow_write)
+        interface = self.interface
+        return Gateway(settings, Vehicle(self.buses, grants, interface.rules, interface.mute, interface.signal))
 
     # Life
 
@@ -159,6 +176,8 @@ class Bridge:
             await bus.open(self)
         for vehicle in self._vehicles:
             await vehicle.start()
+        if self.gateway is not None:
+            await self.gateway.start()
         self._carry_out(self.interface.start(self._loop.time()))
 
     async def stop(self) -> None:
@@ -169,6 +188,8 @@ class Bridge:
         closing: list[Awaitable[None]] = [vehicle.stop() for vehicle in self._vehicles]
         closing += [listener.close() for listener in self.listeners]
         closing += [bus.close() for bus in self.buses.values()]
+        if self.gateway is not None:
+            closing.append(self.gateway.stop())
         try:
             results = await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), SHUTDOWN_TIMEOUT)
         except TimeoutError:
@@ -186,6 +207,8 @@ class Bridge:
             lines.append(f"  bus {described.number}: {spec.text}, {_counted(self.plan, described.number)}{raw}")
         for listener in self.listeners:
             lines.append(f"  apps connect to {listener.describe()}, may write: {describe_grants(_grants(listener))}")
+        if self.gateway is not None:
+            lines += self.gateway.describe()
         lines.append(self._hint())
         return "\n".join(lines)
 
@@ -208,6 +231,8 @@ class Bridge:
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         """A vehicle connection came, went or fell ill."""
         before, self._bus_states[bus.number] = self._bus_states.get(bus.number), state
+        if self.gateway is not None:
+            self.gateway.bus_state_changed(bus.number, state)
         values = (bus.number, bus.name, state.value, reason)
         if state in _ERROR_STATES or before in _ERROR_STATES:
             # A controller on a bad wire goes to and fro, as often as it sees a frame.

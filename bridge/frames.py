@@ -26,6 +26,11 @@ from typing import Final
 RECORD = struct.Struct("=dIBBBx64s")
 RECORD_SIZE = RECORD.size
 
+# Where a column of the records lies: one byte each, or one aligned 32-bit word each.
+FLAGS_COLUMN = slice(13, None, RECORD_SIZE)
+LENGTH_COLUMN = slice(14, None, RECORD_SIZE)
+ID_WORDS = slice(2, None, RECORD_SIZE // 4)
+
 STANDARD_ID_MAX = 0x7FF
 EXTENDED_ID_MAX = 0x1FFFFFFF
 

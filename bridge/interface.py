@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from bridge import __version__
 from bridge.codec import Records, Translator, signal_frame
@@ -57,7 +58,15 @@ from bridge.openxc.messages import (
     Value,
 )
 from bridge.openxc.multiframe import split
-from bridge.policy import BusRules, Write, WriteRefusedError, check_diagnostic, check_raw, check_signal
+from bridge.policy import (
+    BusRules,
+    Write,
+    WriteRefusedError,
+    check_diagnostic,
+    check_raw,
+    check_signal,
+    muted_reason,
+)
 from bridge.profile.plan import CustomCommand, Message, Plan, PlanBus, RecurringRequest, Signal
 
 #: Bytes in a part of a long diagnostic response, where parts are asked for: what one CAN frame carries.
@@ -108,10 +117,12 @@ class VehicleInterface:
         max_frequency: float = DIAGNOSTIC_MAX_FREQUENCY,
         parts: bool = False,
         uniform: Callable[[], float] = random.random,
+        selective: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """`max_frequency` (Hz) is for recurring requests, `parts` publishes long diagnostic responses in parts.
 
-        `uniform` gives numbers in [0, 1), to stagger recurring requests.
+        `uniform` gives numbers in [0, 1), to stagger recurring requests. `selective` names the buses
+        that hear only the ids they are told to, each with the reason, which answers a passthrough command.
         """
         self.plan = plan
         self.identity = identity or Identity()
@@ -120,7 +131,9 @@ class VehicleInterface:
         self._parts = parts
         self._buses = {bus.number: bus for bus in plan.buses}
         self._first_bus = plan.buses[0].number if plan.buses else None
+        self._selective = selective
         self._rules = {bus.number: _rules(plan, bus) for bus in plan.buses}
+        self._clients_rules = dict(self._rules)  # the same, but for the muted buses
         self._writable = _written_signals(plan)
         self._commands = {command.name: command for command in plan.commands}
         self._manager = DiagnosticManager(self._buses, uniform, max_frequency=max_frequency)
@@ -150,14 +163,14 @@ class VehicleInterface:
                 ) from error
         if self.plan.predefined_obd2:
             try:
-                self._predefined_obd2(True, profile, output, now)
+                self._predefined_obd2(True, profile, self._rules, output, now)
             except WriteRefusedError as refusal:
                 output.refusals.append(f"{profile.name}: {refusal}")
         return output
 
     def _start_request(self, recurring: RecurringRequest, profile: Peer, output: Output, now: float) -> None:
         request = recurring.request
-        self._check_request(request, profile)
+        self._check_request(request, profile, self._rules)
         events = self._manager.add(request, None, now, decoder=recurring.decoder, pid_length=recurring.pid_length)
         self._collect(events, output, now)
 
@@ -192,6 +205,28 @@ class VehicleInterface:
         """When poll() has something to do; None while nothing is planned."""
         times = [time for time in (self._manager.next_wakeup(), self._predefined.next_wakeup()) if time is not None]
         return min(times, default=None)
+
+    # Who has a bus
+
+    def mute(self, bus: int, muted: bool) -> None:
+        """Keep a bus of the plan free of writes but those of whoever holds it, or open it to the clients again.
+
+        What has been sent is waited for. What the diagnostics have due on a muted bus fails: one-off
+        requests are over, recurring ones go on with the bus.
+        """
+        self._clients_rules[bus] = replace(self._rules[bus], muted=muted)
+
+    def rules(self, bus: int) -> BusRules:
+        """What a bus of the plan allows whoever holds it: never muted."""
+        return self._rules[bus]
+
+    def signal(self, name: str) -> Value | None:
+        """The last value of a published signal, a state by its name; None until it was heard."""
+        state = self.translator.lookup(name)
+        if state is None or not state.received:
+            return None
+        named = (each.name for each in state.signal.states if int(state.value) in each.values)
+        return next(named, state.value)
 
     # In from the clients
 
@@ -233,7 +268,7 @@ class VehicleInterface:
             case SimpleCommand():
                 message = self._simple_command(command.name)
             case PassthroughCommand(bus=bus, enabled=enabled):
-                self.translator.set_passthrough(self._known_bus(bus), enabled)
+                self._passthrough(self._known_bus(bus), enabled)
             case AcceptanceFilterCommand(bus=bus, bypass=bypass):
                 self.translator.set_filter_bypass(self._known_bus(bus), bypass)
             case PayloadFormatCommand(format=payload_format):
@@ -241,7 +276,7 @@ class VehicleInterface:
                     raise ClientError("the payload formats are json and protobuf")
                 output.formats.append((peer, payload_format))
             case PredefinedObd2Command(enabled=enabled):
-                self._predefined_obd2(enabled, peer, output, now)
+                self._predefined_obd2(enabled, peer, self._clients_rules, output, now)
             case DiagnosticCommand():
                 self._diagnostic(command, peer, output, now)
             case ModemConfigurationCommand():
@@ -251,6 +286,11 @@ class VehicleInterface:
             case _:
                 raise ClientError(f"{command.name} is not implemented")
         output.responses.insert(0, (peer, CommandResponse(command_response=command.name, status=True, message=message)))
+
+    def _passthrough(self, bus: int, enabled: bool) -> None:
+        if enabled and bus in self._selective:
+            raise ClientError(self._selective[bus])
+        self.translator.set_passthrough(bus, enabled)
 
     def _simple_command(self, name: str) -> str:
         """The message that answers a command without arguments."""
@@ -282,31 +322,32 @@ class VehicleInterface:
         return "bus " + ", ".join(str(number) for number in self._buses) if self._buses else "no bus"
 
     def _diagnostic(self, command: DiagnosticCommand, peer: Peer, output: Output, now: float) -> None:
-        self._check_request(command.request, peer)
+        self._check_request(command.request, peer, self._clients_rules)
         if command.action is DiagnosticAction.ADD:
             events = self._manager.add(command.request, peer, now)
         else:
             events = self._manager.cancel(command.request, now)
         self._collect(events, output, now)
 
-    def _check_request(self, request: DiagnosticRequest, peer: Peer) -> None:
-        rules = self._rules[self._bus(request.bus).number]
-        check_diagnostic(peer.grants, rules, request.id, request.id > STANDARD_ID_MAX, request.mode)
+    def _check_request(self, request: DiagnosticRequest, peer: Peer, rules: Mapping[int, BusRules]) -> None:
+        bus = self._bus(request.bus)
+        check_diagnostic(peer.grants, rules[bus.number], request.id, request.id > STANDARD_ID_MAX, request.mode)
 
-    def _predefined_obd2(self, enabled: bool, peer: Peer, output: Output, now: float) -> None:
+    def _predefined_obd2(
+        self, enabled: bool, peer: Peer, rules: Mapping[int, BusRules], output: Output, now: float
+    ) -> None:
         if not enabled:
             self._collect(self._predefined.disable(now), output, now)
             return
-        rules = self._rules.get(DIAGNOSTIC_BUS)
-        if rules is None:
+        if DIAGNOSTIC_BUS not in rules:
             return  # nothing happens without that bus
-        check_diagnostic(peer.grants, rules, FUNCTIONAL_ID, False, CURRENT_DATA)
+        check_diagnostic(peer.grants, rules[DIAGNOSTIC_BUS], FUNCTIONAL_ID, False, CURRENT_DATA)
         self._collect(self._predefined.enable(now), output, now)
 
     def _get_vin(self, peer: Peer, output: Output, now: float) -> None:
         """Answer with the VIN: at once if it was overheard, else when the ECU has answered or not."""
         if self._vin.overheard is None:
-            rules = self._rules[self._bus(DIAGNOSTIC_BUS).number]
+            rules = self._clients_rules[self._bus(DIAGNOSTIC_BUS).number]
             check_diagnostic(peer.grants, rules, ENGINE_ID, False, VEHICLE_INFORMATION)
         self._collect(self._vin.get(peer, now), output, now)
 
@@ -330,7 +371,7 @@ class VehicleInterface:
         if name not in self._writable:
             raise ClientError(f'the profile has no signal "{name}"')
         message, signal = self._writable[name]
-        check_signal(peer.grants, name, writable=signal.writable, forced=forced)
+        check_signal(peer.grants, self._clients_rules[message.bus], name, writable=signal.writable, forced=forced)
         output.frames.append(signal_frame(message, signal, value, event))
 
     def _write_raw(self, message: CanMessage, peer: Peer, output: Output) -> None:
@@ -340,7 +381,7 @@ class VehicleInterface:
             extended = message.frame_format is FrameFormat.EXTENDED
         if not 0 <= message.id <= (EXTENDED_ID_MAX if extended else STANDARD_ID_MAX):
             raise ClientError(f"0x{message.id:x} is no {'extended' if extended else 'standard'} id")
-        check_raw(peer.grants, self._rules[bus.number], message.id, extended, message.data)
+        check_raw(peer.grants, self._clients_rules[bus.number], message.id, extended, message.data)
         output.frames.append(Frame(id=message.id, data=message.data, bus=bus.number, extended=extended, fd=message.fd))
 
     # Out
@@ -365,6 +406,9 @@ class VehicleInterface:
                 case CloseChannel(address=address):
                     self._open.discard(address)
                     output.channels.append(event)
+                case SendPayload(address=address) if self._clients_rules[address.bus].muted:
+                    # It is over at once: a one-off has failed, a recurring request goes round until it may.
+                    waiting.extend(self._manager.channel_failed(address, muted_reason(address.bus), now))
                 case SendPayload():
                     output.channels.append(event)
                 case DecoderFailed(error=error):

@@ -39,8 +39,9 @@ GRANTS = {
     "all": Write.ALL,
 }
 
+_TESTER_PRESENT = 0x3E
 #: Services that read: SAE J1979 01 to 0A, ReadDTCInformation, ReadDataByIdentifier, TesterPresent.
-READING_SERVICES = frozenset({*range(0x01, 0x0B), 0x19, 0x22, 0x3E})
+READING_SERVICES = frozenset({*range(0x01, 0x0B), 0x19, 0x22, _TESTER_PRESENT})
 
 
 class WriteRefusedError(ClientError):
@@ -49,11 +50,12 @@ class WriteRefusedError(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class BusRules:
-    """What a bus allows, as its profile says."""
+    """What a bus allows, as its profile says, and as whoever holds it says."""
 
     number: int
     raw_writable: bool | None  #: None: no profile describes the bus, the listener decides alone
     diagnostic_ids: frozenset[int] = frozenset()  #: ids that the profile itself sends requests to
+    muted: bool = False  #: an openOBD session has the bus to itself; for its own writes this is False
 
 
 def parse_grants(text: str) -> Write:
@@ -86,7 +88,12 @@ def default_grants(harmless_buses: Iterable[bool]) -> Write:
     return Write.ALL if all(harmless_buses) else Write.READ_DIAGNOSTIC
 
 
-def check_signal(grants: Write, name: str, *, writable: bool, forced: bool = False) -> None:
+def muted_reason(number: int) -> str:
+    """Why nothing may be written on a muted bus."""
+    return f"bus {number} is in use by an openOBD session, which has muted other testers"
+
+
+def check_signal(grants: Write, bus: BusRules, name: str, *, writable: bool, forced: bool = False) -> None:
     """A simple write of a signal. A bus that is not raw_writable still takes its writable signals.
 
     `forced` is for the writes that a profile's own command stands for.
@@ -96,6 +103,7 @@ def check_signal(grants: Write, name: str, *, writable: bool, forced: bool = Fal
     """
     if not writable and not forced:
         raise WriteRefusedError(f"{name} is not writable in the profile")
+    _check_muted(bus)
     _check_listener(grants, Write.SIGNAL, "signals")
 
 
@@ -117,6 +125,38 @@ def check_diagnostic(grants: Write, bus: BusRules, identifier: int, extended: bo
         _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (0x{identifier:x} is no diagnostic id)")
     else:
         _check_listener(grants, Write.READ_DIAGNOSTIC, "read-diagnostics")
+
+
+def check_channel(grants: Write, bus: BusRules, identifier: int, extended: bool, *, addressed: bool = False) -> None:
+    """An ISO-TP channel that sends on an id and hears another one: it sends flow control of its own accord.
+
+    That needs what a request that only reads needs. `addressed`: an address byte precedes the
+    protocol control information (extended addressing). An ECU with normal addressing takes that
+    byte for the protocol control information, and the bytes after it for a request that nobody has
+    judged. So where normal addressing is certain, reading is not enough.
+
+    Raises:
+        WriteRefusedError
+    """
+    if addressed and _is_legislated_request_id(identifier, extended):
+        _check_bus(bus, "diagnostic requests")
+        _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (0x{identifier:x} has normal addressing)")
+    else:
+        check_diagnostic(grants, bus, identifier, extended, _TESTER_PRESENT)
+
+
+def check_payload(
+    grants: Write, bus: BusRules, identifier: int, extended: bool, payload: bytes, *, addressed: bool = False
+) -> None:
+    """A whole payload for such a channel, by its service: that is certain, whatever addressing the channel has.
+
+    Raises:
+        WriteRefusedError
+    """
+    check_channel(grants, bus, identifier, extended, addressed=addressed)
+    if not payload:
+        raise WriteRefusedError("an empty payload is no diagnostic request")
+    check_diagnostic(grants, bus, identifier, extended, payload[0])
 
 
 def check_raw(grants: Write, bus: BusRules, identifier: int, extended: bool, data: bytes) -> None:
@@ -175,7 +215,13 @@ def _isotp_service(data: bytes) -> int | None:
     return None
 
 
+def _check_muted(bus: BusRules) -> None:
+    if bus.muted:
+        raise WriteRefusedError(muted_reason(bus.number))
+
+
 def _check_bus(bus: BusRules, what: str) -> None:
+    _check_muted(bus)
     if bus.raw_writable is False:
         raise WriteRefusedError(f"bus {bus.number} takes no {what}: its profile does not say raw_writable")
 

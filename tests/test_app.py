@@ -296,6 +296,24 @@ async def test_a_bus_that_goes_to_and_fro_does_not_fill_the_log(caplog):
     ]
 
 
+@pytest.mark.parametrize(("spec", "answered"), [("simulated?latency=0", True), ("simulated?latency=60", False)])
+async def test_the_simulated_ecus_answer_as_soon_as_the_user_says(spec, answered):
+    bridge = bridge_of(bus=[{"spec": spec}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        assert f"  bus 1: {spec}, 33 signals" in bridge.describe()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        writer.write(b'{"command":"get_vin"}\0')
+        async with asyncio.timeout(10):
+            while b"get_vin" not in (record := await reader.readuntil(b"\0")):
+                pass
+        assert json.loads(record[:-1])["status"] is answered
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
+
+
 async def test_a_bus_is_told_which_ids_are_of_use(dbc, monkeypatch):
     told = []
     monkeypatch.setattr(VirtualBus, "want_ids", lambda bus, ids: told.append(ids))

@@ -11,18 +11,22 @@ from bridge.policy import (
     BusRules,
     Write,
     WriteRefusedError,
+    check_channel,
     check_diagnostic,
+    check_payload,
     check_raw,
     check_signal,
     default_grants,
     describe_grants,
     is_diagnostic_id,
+    muted_reason,
     parse_grants,
 )
 
 OPEN = BusRules(1, raw_writable=True)
 UNDESCRIBED = BusRules(1, raw_writable=None)
 CLOSED = BusRules(1, raw_writable=False)
+MUTED = BusRules(1, raw_writable=True, muted=True)
 ENGINE = 0x7E0
 
 
@@ -86,9 +90,80 @@ def test_a_request_to_an_id_without_diagnostics_is_as_good_as_a_raw_frame():
 
 @pytest.mark.parametrize("grants", [Write(bits) for bits in range(Write.ALL.value + 1)])
 def test_signals_need_their_grant_and_to_be_writable(grants):
-    assert allowed(check_signal, grants, "lights", writable=True) == (Write.SIGNAL in grants)
-    assert not allowed(check_signal, grants, "lights", writable=False)
-    assert allowed(check_signal, grants, "lights", writable=False, forced=True) == (Write.SIGNAL in grants)
+    for bus in (OPEN, UNDESCRIBED, CLOSED):
+        assert allowed(check_signal, grants, bus, "lights", writable=True) == (Write.SIGNAL in grants)
+        assert not allowed(check_signal, grants, bus, "lights", writable=False)
+        assert allowed(check_signal, grants, bus, "lights", writable=False, forced=True) == (Write.SIGNAL in grants)
+
+
+@pytest.mark.parametrize("raw_writable", [True, None, False])
+def test_nothing_is_written_on_a_muted_bus(raw_writable):
+    bus = BusRules(1, raw_writable, muted=True)
+    for check, arguments, options in (
+        (check_signal, ("lights",), {"writable": True}),
+        (check_signal, ("lights",), {"writable": False, "forced": True}),
+        (check_diagnostic, (ENGINE, False, 0x22), {}),
+        (check_diagnostic, (0x123, False, 0x2E), {}),
+        (check_channel, (ENGINE, False), {}),
+        (check_payload, (ENGINE, False, b"\x22\xf1\x90"), {}),
+        (check_raw, (0x123, False, b"\0"), {}),
+    ):
+        with pytest.raises(WriteRefusedError) as refusal:
+            check(Write.ALL, bus, *arguments, **options)
+        assert str(refusal.value) == "bus 1 is in use by an openOBD session, which has muted other testers"
+        assert str(refusal.value) == muted_reason(1)
+
+
+@pytest.mark.parametrize("words", ["none", "signals,raw", "read-diagnostics", "diagnostics", "all"])
+@pytest.mark.parametrize("bus", [OPEN, UNDESCRIBED, CLOSED, MUTED])
+@pytest.mark.parametrize("addressed", [False, True])
+def test_payloads_of_a_channel_are_judged_by_their_service(words, bus, addressed):
+    """0x726 is where makers put ECUs that may have either addressing."""
+    grants = parse_grants(words)
+    takes = bus.raw_writable is not False and not bus.muted
+    assert allowed(check_channel, grants, bus, 0x726, False, addressed=addressed) == (
+        takes and Write.READ_DIAGNOSTIC in grants
+    )
+    for service in range(0x100):
+        kind = Write.READ_DIAGNOSTIC if service in READING_SERVICES else Write.CHANGE_DIAGNOSTIC
+        payload = bytes((service, 0x2E, 0x10))
+        assert allowed(check_payload, grants, bus, 0x726, False, payload, addressed=addressed) == (
+            takes and kind in grants
+        )
+    assert not allowed(check_payload, grants, bus, 0x726, False, b"", addressed=addressed)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "extended", "normal"),
+    [
+        (0x7DF, False, True),
+        (0x7E0, False, True),
+        (0x7E7, False, True),
+        (0x7E8, False, False),
+        (0x726, False, False),
+        (0x18DA10F1, True, True),
+        (0x18DB33F1, True, True),
+        (0x18DA10F2, True, False),
+    ],
+)
+def test_reading_with_an_address_byte_is_not_enough_where_ecus_have_normal_addressing(identifier, extended, normal):
+    """02 11 03 ... is a first frame of 259 bytes to the address 02, or an ECU's reset."""
+    for check, arguments in ((check_channel, ()), (check_payload, (b"\x22" + bytes(258),))):
+        for word, passes in (("read-diagnostics", not normal), ("diagnostics", True), ("raw", False)):
+            grants = parse_grants(word)
+            assert allowed(check, grants, OPEN, identifier, extended, *arguments, addressed=True) == passes
+            assert not allowed(check, grants, CLOSED, identifier, extended, *arguments, addressed=True)
+        assert allowed(check, parse_grants("read-diagnostics"), OPEN, identifier, extended, *arguments)
+
+
+def test_a_channel_to_an_id_without_diagnostics_is_as_good_as_raw_frames():
+    """Its flow control would go there."""
+    assert not allowed(check_channel, Write.READ_DIAGNOSTIC, OPEN, 0x6F1, False, addressed=True)
+    assert allowed(check_channel, parse_grants("diagnostics"), OPEN, 0x6F1, False, addressed=True)
+    known = BusRules(1, raw_writable=True, diagnostic_ids=frozenset({0x6F1}))
+    assert allowed(check_channel, Write.READ_DIAGNOSTIC, known, 0x6F1, False, addressed=True)
+    assert allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x3e\x00", addressed=True)
+    assert not allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x11\x01", addressed=True)
 
 
 @pytest.mark.parametrize("grants", [Write(bits) for bits in range(Write.ALL.value + 1)])

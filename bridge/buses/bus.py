@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.frames import FrameBatch
@@ -47,6 +48,38 @@ class IsotpChannel(Protocol):
         """Forget the channel and whatever it was about to send."""
 
 
+class Padding(enum.Enum):
+    """Whether the frames of an ISO-TP channel are filled up to 8 bytes (ISO 15765-2, 10.4.2)."""
+
+    PADDED = enum.auto()
+    UNPADDED = enum.auto()
+    DETECTED = enum.auto()  #: padded until the other side has sent a frame that was not
+
+
+@dataclass(frozen=True, slots=True)
+class IsotpLayout:
+    """How the frames of an ISO-TP channel look beyond their ids (ISO 15765-2).
+
+    With extended addressing each frame begins with an address byte, 0 to 255, before the protocol
+    control information. Either direction has one or not, for itself.
+    """
+
+    request_address: int | None = None  #: begins what is sent
+    response_address: int | None = None  #: begins what is heard; frames with another first byte are somebody else's
+    padding: Padding = Padding.PADDED  #: of what is sent
+
+
+NORMAL_LAYOUT = IsotpLayout()  #: normal addressing, padded: as ISO 15765-4 wants OBD-II
+
+
+class RawChannel(Protocol):
+    """Somebody hears the frames of one arbitration id."""
+
+    def close(self) -> None:
+        """Hear no more, not even what has been received already. Twice is fine."""
+
+
+DataReceiver = Callable[[bytes], None]  #: gets each frame's data of a raw channel, on the loop's thread
 PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
 ChannelFailure = Callable[[str], None]  #: gets a line about a transfer that failed (time-out, overflow)
 ChannelProgress = Callable[[], None]  #: hears that a part of a payload came (first or consecutive frames)
@@ -80,7 +113,7 @@ class Bus(abc.ABC):
         """Only frames of these (arbitration id, extended) are of use now; None: all are.
 
         A hint that lets an adapter leave the others out, so that they cost nothing. Every id is
-        wanted until this is called. ISO-TP channels hear their ids whatever it says.
+        wanted until this is called. ISO-TP and raw channels hear their ids whatever it says.
         """
         return
 
@@ -94,6 +127,7 @@ class Bus(abc.ABC):
         receiver: PayloadReceiver,
         failure: ChannelFailure,
         progress: ChannelProgress | None = None,
+        layout: IsotpLayout = NORMAL_LAYOUT,
     ) -> IsotpChannel:
         """A channel that sends on `request_id` and listens to `response_id`.
 
@@ -102,5 +136,17 @@ class Bus(abc.ABC):
         is called when parts of a longer payload arrive, once for parts that arrive together.
 
         Raises:
-            BusError: ids that the format does not have, or that are the same.
+            BusError: ids that the format does not have, or that are the same; an address that
+                is no byte.
+        """
+
+    @abc.abstractmethod
+    def open_raw(self, arbitration_id: int, *, extended: bool, receiver: DataReceiver) -> RawChannel:
+        """Hear the data of every data frame with this id that comes from the vehicle, in order.
+
+        Remote and error frames are not heard, and neither is what this bridge sent itself. Any
+        number of channels may be open for one id.
+
+        Raises:
+            BusError: an id that the format does not have.
         """

@@ -1,7 +1,7 @@
 """FrameBus: what every bus that carries CAN frames has in common, and the queue before it.
 
-Frames reach the listener a bounded batch at a time, then the ISO-TP channels, so that the raw
-record of a frame precedes what diagnostics make of it. This module must not know adapters.
+Frames reach the listener a bounded batch at a time, then the ISO-TP and raw channels, so that the
+raw record of a frame precedes what diagnostics make of it. This module must not know adapters.
 """
 
 from __future__ import annotations
@@ -11,25 +11,35 @@ import threading
 from collections import deque
 
 from bridge.buses.bus import (
+    NORMAL_LAYOUT,
     Bus,
     BusListener,
     BusState,
     ChannelFailure,
     ChannelProgress,
+    DataReceiver,
     IsotpChannel,
+    IsotpLayout,
     PayloadReceiver,
+    RawChannel,
 )
 from bridge.buses.isotp import IsotpChannels
+from bridge.buses.raw import RawChannels
 from bridge.errors import BusError
-from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, RECORD_SIZE, STANDARD_ID_MAX, FrameBatch, FrameFlags
+from bridge.frames import (
+    EXTENDED_ID_MAX,
+    FD_LENGTHS,
+    FLAGS_COLUMN,
+    ID_WORDS,
+    LENGTH_COLUMN,
+    RECORD_SIZE,
+    STANDARD_ID_MAX,
+    FrameBatch,
+    FrameFlags,
+)
 from bridge.limits import BATCH_FRAMES_LIMIT, BUS_QUEUE_FRAMES, READ_PERIOD
 
 CLASSIC_DATA_LIMIT = 8
-
-# Where a column of the records lies: one byte each, or one aligned 32-bit word each.
-FLAGS_COLUMN = slice(13, None, RECORD_SIZE)
-LENGTH_COLUMN = slice(14, None, RECORD_SIZE)
-ID_WORDS = slice(2, None, RECORD_SIZE // 4)
 
 
 class FrameQueue:
@@ -86,11 +96,12 @@ class FrameQueue:
 
 
 class FrameBus(Bus):
-    """A bus of frames: delivery in batches, ISO-TP channels made of frames."""
+    """A bus of frames: delivery in batches, ISO-TP channels made of frames, raw channels."""
 
     def __init__(self, number: int, name: str) -> None:
         super().__init__(number, name)
         self.channels = IsotpChannels(self.send, number, changed=self._needed_ids_changed)
+        self.raw_channels = RawChannels(changed=self._needed_ids_changed)
         self._wanted_ids: frozenset[tuple[int, bool]] | None = None
         self._listener: BusListener | None = None
         self._queue = FrameQueue()
@@ -111,11 +122,22 @@ class FrameBus(Bus):
         receiver: PayloadReceiver,
         failure: ChannelFailure,
         progress: ChannelProgress | None = None,
+        layout: IsotpLayout = NORMAL_LAYOUT,
     ) -> IsotpChannel:
         """See Bus.open_isotp. The channels end when the bus is closed."""
         return self.channels.open(
-            request_id, response_id, extended=extended, receiver=receiver, failure=failure, progress=progress
+            request_id,
+            response_id,
+            extended=extended,
+            receiver=receiver,
+            failure=failure,
+            progress=progress,
+            layout=layout,
         )
+
+    def open_raw(self, arbitration_id: int, *, extended: bool, receiver: DataReceiver) -> RawChannel:
+        """See Bus.open_raw. The channels end when the bus is closed."""
+        return self.raw_channels.open(arbitration_id, extended=extended, receiver=receiver)
 
     def _attach(self, listener: BusListener) -> None:
         """The beginning of open(): who hears this bus.
@@ -131,13 +153,16 @@ class FrameBus(Bus):
         """The end of close(), or of an open() that failed: nobody hears this bus, no channel lives."""
         self._listener = None
         self.channels.close_all()
+        self.raw_channels.close_all()
         self._queue.clear()
         self.state = BusState.CLOSED
 
     @property
     def _needed_ids(self) -> frozenset[tuple[int, bool]] | None:
         """(arbitration id, extended) of the frames that somebody hears; None is everything."""
-        return None if self._wanted_ids is None else self._wanted_ids | self.channels.heard_ids
+        if self._wanted_ids is None:
+            return None
+        return self._wanted_ids | self.channels.heard_ids | self.raw_channels.heard_ids
 
     def _needed_ids_changed(self) -> None:
         """A bus that can leave frames out does so now: `_needed_ids` may be others than before."""
@@ -151,7 +176,7 @@ class FrameBus(Bus):
                 self._listener.bus_state_changed(self, state, reason)
 
     def _deliver(self, batch: FrameBatch) -> None:
-        """Count frames and hand them on: first to the listener, then to the ISO-TP channels."""
+        """Count frames and hand them on: first to the listener, then to the channels."""
         step = BATCH_FRAMES_LIMIT * RECORD_SIZE
         for start in range(0, len(batch.buffer), step):
             part = batch if len(batch.buffer) <= step else FrameBatch(batch.buffer[start : start + step])
@@ -160,6 +185,7 @@ class FrameBus(Bus):
             self.frames_received += len(part)
             self._listener.frames_received(self, part)
             self.channels.feed(part)
+            self.raw_channels.feed(part)
 
     def _drain_gathered(self) -> None:
         """Deliver from the queue: at once, or a READ_PERIOD after the last time, with what comes until then."""

@@ -22,14 +22,14 @@ from functools import partial
 import serial
 
 from bridge.buses.bus import BusListener, BusState
-from bridge.buses.frame_bus import FLAGS_COLUMN, FrameBus, check_sendable
+from bridge.buses.frame_bus import FrameBus, check_sendable
 from bridge.buses.in_thread import in_thread
 from bridge.buses.serial_line import SerialLine, ignore
 from bridge.buses.slcan_adapter import LOSSES, AdapterClock, ChannelSettings, OutgoingLines, StatusFlags
 from bridge.buses.slcan_opening import OpenedChannel, Opening
 from bridge.codec import slcan_lines
 from bridge.errors import BusError
-from bridge.frames import FD, OWN, RECORD, RECORD_SIZE, FrameBatch
+from bridge.frames import FD, FLAGS_COLUMN, OWN, RECORD, RECORD_SIZE, FrameBatch
 from bridge.limits import (
     SLCAN_ANSWER_TIMEOUT,
     SLCAN_REOPEN_PERIOD,

@@ -19,10 +19,10 @@ from bridge.buses.bus import BusListener, BusState
 from bridge.buses.can_bitrate import set_bitrate
 from bridge.buses.can_link import CanLink, explain_down, find_link, take_news, watch_links
 from bridge.buses.error_frames import decode
-from bridge.buses.frame_bus import FLAGS_COLUMN, FrameBus, check_sendable
+from bridge.buses.frame_bus import FrameBus, check_sendable
 from bridge.buses.gathering import GatheringReader
 from bridge.errors import BusError
-from bridge.frames import RECORD_SIZE, FrameBatch, FrameFlags
+from bridge.frames import FLAGS_COLUMN, RECORD_SIZE, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT, LINK_LOOK_DELAY, WRITE_QUEUE_FRAMES, WRITE_RETRY_DELAY, WRITE_TIMEOUT
 from bridge.seldom import SeldomLog
 

@@ -1,6 +1,6 @@
 """What a bus is, as the user writes it: `--bus SPEC` and the configuration's `bus` entries.
 
-    simulated                                     the simulated vehicle
+    simulated[?latency=SECONDS]                   the simulated vehicle
     virtual                                       an in-process bus with nobody on it
     replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
     socketcan:CHANNEL[@BITRATE[?dbitrate=BITRATE]]
@@ -27,7 +27,7 @@ from urllib.parse import unquote
 
 from bridge.errors import ConfigurationError
 
-EXPECTED = "simulated, virtual, replay:FILE[?speed=N|max&loop&wait] or INTERFACE:CHANNEL[@BITRATE]"
+EXPECTED = "simulated[?latency=N], virtual, replay:FILE[?speed=N|max&loop&wait] or INTERFACE:CHANNEL[@BITRATE]"
 
 OptionValue = bool | int | float | str
 
@@ -48,6 +48,7 @@ class SimulatedSpec:
     """The simulated vehicle."""
 
     text: str = "simulated"
+    latency: float | None = None  #: s from a request to any ECU's answer; None: each ECU has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,9 @@ def parse_bus_spec(text: str) -> BusSpec:
     if own == "simulated" and colon:
         raise _wrong(text, "simulated takes no channel")
     if own in ("simulated", "virtual") and not colon:
-        if question or at:
-            raise _wrong(text, f"{own} takes no options")
-        return SimulatedSpec() if own == "simulated" else VirtualSpec()
+        if at or (question and own == "virtual"):
+            raise _wrong(text, f"{own} takes no {'bitrate' if at else 'options'}")
+        return _simulated(text, _options(text, query)) if own == "simulated" else VirtualSpec()
     options = _options(text, query)
     if kind == "replay":
         return _replay(text, rest, options)
@@ -147,6 +148,25 @@ def _options(text: str, query: str) -> dict[str, str | None]:
     return options
 
 
+def _simulated(text: str, options: dict[str, str | None]) -> SimulatedSpec:
+    if unknown := sorted(options.keys() - {"latency"}):
+        raise _wrong(text, f"simulated has no option {unknown[0]}, only latency")
+    if "latency" not in options:
+        return SimulatedSpec(text.strip())
+    latency = _number(options["latency"])
+    if not (latency >= 0 and math.isfinite(latency)):
+        raise _wrong(text, "latency is a number of seconds, 0 or more")
+    return SimulatedSpec(text.strip(), latency)
+
+
+def _number(value: str | None) -> float:
+    """An option's number; NaN where it is none."""
+    try:
+        return float(value or "")
+    except ValueError:
+        return math.nan
+
+
 def _replay(text: str, file: str, options: dict[str, str | None]) -> ReplaySpec:
     if not file:
         raise _wrong(text, "replay needs a file")
@@ -168,10 +188,7 @@ def _replay(text: str, file: str, options: dict[str, str | None]) -> ReplaySpec:
 def _speed(text: str, value: str | None) -> float | None:
     if value == "max":
         return None
-    try:
-        speed = float(value or "")
-    except ValueError:
-        speed = math.nan
+    speed = _number(value)
     if not (speed > 0 and math.isfinite(speed)):
         raise _wrong(text, "speed is a number above 0, or max")
     return speed

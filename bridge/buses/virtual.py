@@ -10,8 +10,8 @@ import asyncio
 import time
 
 from bridge.buses.bus import BusListener, BusState
-from bridge.buses.frame_bus import FLAGS_COLUMN, FrameBus, check_sendable
-from bridge.frames import RECORD_SIZE, FrameBatch, FrameFlags
+from bridge.buses.frame_bus import FrameBus, check_sendable
+from bridge.frames import FLAGS_COLUMN, RECORD_SIZE, FrameBatch, FrameFlags
 
 _BUS_COLUMN = slice(12, None, RECORD_SIZE)
 _TIMESTAMPS = slice(0, None, RECORD_SIZE // 8)

@@ -24,7 +24,7 @@ pseudo-terminal /tmp/openxc-vi.
 
 _EPILOG = """\
 buses (the n-th --bus is OpenXC bus n):
-  simulated                        a vehicle that drives, with ECUs that answer
+  simulated[?latency=SECONDS]      a vehicle that drives, with ECUs that answer: after 4 and 7 ms, or as you say
   virtual                          a bus with nobody on it
   replay:FILE[?speed=max][&loop][&wait]
                                    a recording: any log that python-can reads, or an OpenXC trace

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from grpc import aio
 
+from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
 from bridge.gateway.connections import Connections
 from bridge.gateway.contexts import Context
@@ -61,6 +62,7 @@ class Core:
             }
         )
         self.sessions = Sessions(self.tokens, store, self._session_changed)
+        self.bus_watchers: set[Callable[[int, str], None]] = set()  #: told (bus number, state) when a bus is lost
         self._muted: frozenset[int] = frozenset()
 
     # Who calls
@@ -105,7 +107,16 @@ class Core:
         """
         return self.sessions.context(bearer(call), kinds, self.clock())
 
-    # Muting
+    # The vehicle
+
+    def bus_state_changed(self, bus: int, state: BusState) -> None:
+        """A vehicle connection came, went or fell ill."""
+        if state in (BusState.GONE, BusState.BUS_OFF, BusState.CLOSED):
+            for watcher in list(self.bus_watchers):
+                watcher(bus, state.value)
+
+    def note_latency(self, seconds: float) -> None:
+        """The time from a request to the first answer of an ECU."""
 
     def _session_changed(self, session: Session) -> None:
         """OpenXC clients are muted on a bus while an open session that mutes them has configured it."""

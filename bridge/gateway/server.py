@@ -19,8 +19,13 @@ from bridge.errors import ConfigurationError
 from bridge.gateway.addresses import Endpoint, Endpoints, parse_endpoint
 from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
+from bridge.gateway.services.can import CanService
+from bridge.gateway.services.config import ConfigService
+from bridge.gateway.services.doip import DoipService
+from bridge.gateway.services.kline import KlineService
 from bridge.gateway.services.session import SessionService
 from bridge.gateway.services.session_controller import SessionControllerService
+from bridge.gateway.services.terminal15 import Terminal15Service
 from bridge.gateway.store import Store
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
@@ -87,6 +92,11 @@ class Gateway:
     def _add_services(self, server: aio.Server, endpoints: Endpoints) -> None:
         services.add_sessionControllerServicer_to_server(SessionControllerService(self.core, endpoints), server)
         services.add_sessionServicer_to_server(SessionService(self.core), server)
+        services.add_configServicer_to_server(ConfigService(self.core), server)
+        services.add_canServicer_to_server(CanService(self.core), server)
+        services.add_terminal15Servicer_to_server(Terminal15Service(self.core), server)
+        services.add_klineServicer_to_server(KlineService(self.core), server)
+        services.add_doipServicer_to_server(DoipService(self.core), server)
 
     async def stop(self) -> None:
         """End all sessions and calls, and listen no more. Calling it twice is fine."""
@@ -98,6 +108,7 @@ class Gateway:
 
     def bus_state_changed(self, bus: int, state: BusState) -> None:
         """A vehicle connection came, went or fell ill."""
+        self.core.bus_state_changed(bus, state)
 
     def describe(self) -> list[str]:
         """Where it listens, and what to paste into a shell that runs openOBD scripts."""

@@ -8,7 +8,7 @@ first three characters (ISO 3780 gives out no region 0), its check digit is righ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.simulator.faults import Fault, FaultMemory
 from bridge.simulator.obd import ENGINE_PARAMETERS, TRANSMISSION_PARAMETERS, ObdServices, Parameter
@@ -116,13 +116,16 @@ class Ecu:
             return [] if reply.suppressed else [Answer(latency + reply.work, reply.payload)]
         # Once it has asked for patience an ECU owes the answer, wanted or not (ISO 14229-1, 8.2.2).
         self._busy_until = now + latency + reply.work
-        pending = Answer(latency, negative(service, Nrc.RESPONSE_PENDING))
+        pending = Answer(min(latency, P2), negative(service, Nrc.RESPONSE_PENDING))
         return [pending, Answer(latency + reply.work, reply.payload)]
 
 
-def make_ecus(vehicle: Vehicle, seed: int = 0) -> tuple[Ecu, ...]:
-    """The vehicle's ECUs: engine and transmission."""
-    return tuple(Ecu(description, vehicle, seed + number) for number, description in enumerate((ENGINE, TRANSMISSION)))
+def make_ecus(vehicle: Vehicle, seed: int = 0, latency: float | None = None) -> tuple[Ecu, ...]:
+    """The vehicle's ECUs, engine and transmission; with a `latency` (s) instead of their own."""
+    return tuple(
+        Ecu(description if latency is None else replace(description, latency=latency), vehicle, seed + number)
+        for number, description in enumerate((ENGINE, TRANSMISSION))
+    )
 
 
 def pattern(length: int) -> bytes:

@@ -37,18 +37,28 @@ class SimulatedVehicle:
     Without start() nothing moves by itself: `tick` and the listener's methods may be called by hand.
     """
 
-    def __init__(self, bus: Bus, plan: Plan, *, seed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        plan: Plan,
+        *,
+        seed: int = 0,
+        latency: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Prepare a vehicle.
 
         Args:
             bus: the vehicle's own end of a connection, not yet open; start() opens it, stop() closes it.
             plan: says how values lie in frames, usually the demo profile. Its first bus counts.
             seed: another one is another drive.
+            latency: seconds from a request to its answer, of every ECU; None: each has its own.
             clock: monotonic seconds, the vehicle's idea of time.
         """
         self.bus = bus
         self._plan = plan
         self._seed = seed
+        self._latency = latency
         self._clock = clock
         self._channels: list[IsotpChannel] = []
         self._answers: dict[int, asyncio.TimerHandle] = {}
@@ -60,7 +70,7 @@ class SimulatedVehicle:
     def _begin(self) -> None:
         now = self._clock()
         self.vehicle = Vehicle(self._seed, now)
-        self.ecus = make_ecus(self.vehicle, self._seed)
+        self.ecus = make_ecus(self.vehicle, self._seed, self._latency)
         known = self.vehicle.values(now).keys()
         self.frames = VehicleFrames(self._plan, known, now, self.bus.number)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.buses.isotp import WAITING_LIMIT, IsotpChannels, IsotpTimeouts
+from bridge.buses.bus import NORMAL_LAYOUT, IsotpLayout, Padding
+from bridge.buses.isotp import IsotpChannels
+from bridge.buses.isotp_link import WAITING_LIMIT, IsotpTimeouts
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
 
@@ -49,7 +51,15 @@ class Wire:
 class Ends:
     """One channel and what it was told."""
 
-    def __init__(self, wire: Wire, request: int = TESTER, response: int = ECU, **options: Callable) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        request: int = TESTER,
+        response: int = ECU,
+        layout: IsotpLayout = NORMAL_LAYOUT,
+        extended: bool = False,
+        **options: Callable,
+    ) -> None:
         self.payloads: list[bytes] = []
         self.failures: list[str] = []
         self.failed = asyncio.Event()
@@ -57,10 +67,11 @@ class Ends:
         self.channel = wire.channels.open(
             request,
             response,
-            extended=False,
+            extended=extended,
             receiver=options.get("receiver", self.payloads.append),
             failure=options.get("failure", self._fail),
             progress=self._progress,
+            layout=layout,
         )
 
     def _fail(self, reason: str) -> None:
@@ -101,6 +112,7 @@ async def test_all_consecutive_frames_leave_in_the_turn_of_the_flow_control(wire
     [
         b"",
         b"\x00",
+        b"\x04abc",  # a length beyond the frame's end
         b"\x00\x03abc",  # a length in the second byte belongs to CAN FD
         b"\x10\x07abcdef",  # a first frame for what fits a single one
         b"\x10\x0aabc",  # a first frame that is not full
@@ -346,3 +358,183 @@ async def test_a_receiver_may_open_a_channel_of_the_same_pair(wire: Wire) -> Non
     wire.feed(b"\x01a")
     wire.feed(b"\x01b")
     assert [e.payloads for e in late] == [[b"b"]]
+
+
+BOTH = IsotpLayout(request_address=0x10, response_address=0xF1)
+REQUEST_ONLY = IsotpLayout(request_address=0x10)
+RESPONSE_ONLY = IsotpLayout(response_address=0xF1)
+
+
+@pytest.mark.parametrize(("layout", "sent"), [(BOTH, b"\x10"), (REQUEST_ONLY, b"\x10"), (RESPONSE_ONLY, b"")])
+@pytest.mark.parametrize("extended", [False, True])
+async def test_an_address_byte_begins_what_is_sent(
+    wire: Wire, layout: IsotpLayout, sent: bytes, extended: bool
+) -> None:
+    heard = b"" if layout.response_address is None else b"\xf1"
+    ends = Ends(wire, layout=layout, extended=extended)
+    room = 6 if sent else 7
+    ends.channel.send(b"abcdefg"[:room])
+    ends.channel.send(b"abcdefgh"[: room + 1])
+    flags = FrameFlags.EXTENDED if extended else FrameFlags.NONE
+    wire.feed(heard + GO_ON, flags=flags)
+    assert wire.data() == [
+        sent + bytes([room]) + b"abcdefg"[:room],
+        (sent + bytes([0x10, room + 1]) + b"abcdef")[:8],
+        (sent + b"\x21" + b"abcdefgh"[6 - len(sent) : room + 1]).ljust(8, b"\0"),
+    ]
+    wire.feed(heard + b"\x10\x14abcdef"[: 8 - len(heard)], flags=flags)
+    assert wire.data()[-1] == (sent + GO_ON).ljust(8, b"\0")
+    assert {(f.id, f.all_flags()) for f in wire.sent} == {(TESTER, int(flags))}
+
+
+@pytest.mark.parametrize("layout", [BOTH, RESPONSE_ONLY])
+async def test_an_address_byte_begins_what_is_heard(wire: Wire, layout: IsotpLayout) -> None:
+    ends = Ends(wire, layout=layout)
+    wire.feed(b"\xf1\x06abcdef")
+    wire.feed(b"\xf1\x10\x07abcde", b"\xf1\x21fg")  # the shortest that no single frame has room for
+    wire.feed(b"\xf1\x02ok\0\0\0\0")
+    assert ends.payloads == [b"abcdef", b"abcdefg", b"ok"]
+    assert ends.parts == 1
+    assert ends.failures == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\xf1",
+        b"\x02no",  # without the address
+        b"\x10\x02no",  # another one
+        b"\xf1\x07abcdef",  # no single frame has room for seven
+        b"\xf1\x10\x06abcde",
+        b"\xf1\x10\x0aabc",
+        b"\xf1\x30\x00\x00",
+        b"\xf1\x21abcdef",
+        b"\xf1\x40abc",
+    ],
+)
+async def test_what_another_address_or_nobody_should_hear_is_ignored(wire: Wire, frame: bytes) -> None:
+    ends = Ends(wire, layout=BOTH)
+    wire.feed(frame)
+    assert (ends.payloads, ends.failures, wire.sent) == ([], [], [])
+    wire.feed(b"\xf1\x02ok")
+    assert ends.payloads == [b"ok"]
+
+
+async def test_a_transfer_with_an_address_follows_only_its_own_flow_control(wire: Wire) -> None:
+    ends = Ends(wire, layout=BOTH)
+    ends.channel.send(bytes(5 + 6 * 3))
+    wire.feed(GO_ON, b"\x10" + GO_ON, b"\xf1\x30")
+    assert len(wire.sent) == 1
+    wire.feed(b"\xf1\x30\x02\x80")  # two frames, at a reserved separation time
+    await wire.sends(3)
+    wire.feed(b"\xf1" + GO_ON)
+    await wire.sends(4)
+    assert [d[:2] for d in wire.data()] == [b"\x10\x10", b"\x10\x21", b"\x10\x22", b"\x10\x23"]
+    assert ends.failures == []
+
+
+async def test_the_longest_payloads_with_an_address(wire: Wire) -> None:
+    ends = Ends(wire, layout=BOTH)
+    payload = bytes(range(256)) * 16
+    ends.channel.send(payload[:4095])
+    wire.feed(b"\xf1" + GO_ON)
+    sent = wire.data()
+    assert sent[0][:3] == b"\x10\x1f\xff"
+    assert sent[0][3:] + b"".join(data[2:] for data in sent[1:]) == payload[:4095].ljust(5 + 6 * 682, b"\0")
+    wire.feed(*(b"\xf1" + data[1:] for data in sent))
+    assert ends.payloads == [payload[:4095]]
+
+
+async def test_a_can_fd_response_with_an_address(wire: Wire) -> None:
+    ends = Ends(wire, layout=BOTH)
+    wire.feed(b"\xf1\x00\x090123456789", flags=FrameFlags.FD)
+    assert ends.payloads == [b"012345678"]
+
+
+async def test_ecus_on_one_pair_of_ids_are_told_apart_by_their_addresses(wire: Wire) -> None:
+    """As where each request names the ECU and every answer the one that sent it."""
+    first = Ends(wire, layout=IsotpLayout(request_address=1, response_address=1))
+    second = Ends(wire, layout=IsotpLayout(request_address=2, response_address=2))
+    normal = Ends(wire)
+    wire.feed(b"\x01\x02a1", b"\x02\x02b2")
+    assert (first.payloads, second.payloads) == ([b"a1"], [b"b2"])
+    assert normal.payloads == [b"\x02", b"\x02b"]  # the same bytes mean something else without addresses
+    assert len(wire.channels) == 3
+    first.channel.send(bytes(20))
+    second.channel.send(b"not behind the other's transfer"[:6])
+    assert wire.data()[-1] == b"\x02\x06not be"
+
+
+async def test_frames_without_padding(wire: Wire) -> None:
+    ends = Ends(wire, layout=IsotpLayout(padding=Padding.UNPADDED))
+    ends.channel.send(b"\x3e")
+    ends.channel.send(b"abcdefgh")
+    wire.feed(GO_ON)
+    wire.feed(FIRST_OF_10)
+    assert wire.data() == [b"\x01\x3e", b"\x10\x08abcdef", b"\x21gh", GO_ON]
+
+
+async def test_padding_is_left_out_once_the_other_side_does_without(wire: Wire) -> None:
+    ends = Ends(wire, layout=IsotpLayout(padding=Padding.DETECTED))
+    ends.channel.send(b"\x3e\x00")
+    wire.feed(b"\x02\x7e\x00".ljust(8, b"\xaa"))
+    ends.channel.send(b"\x3e\x00")
+    wire.feed(b"\x00", b"\x07abc")  # nobody's frames tell nothing
+    wire.feed(b"\x02\x7e\x00", identifier=ECU + 1)
+    ends.channel.send(b"\x3e\x00")
+    assert {len(data) for data in wire.data()} == {8}
+    wire.feed(b"\x02\x7e\x00")
+    ends.channel.send(b"\x3e\x00")
+    wire.feed(b"\x02\x7e\x00".ljust(8, b"\xaa"))
+    ends.channel.send(b"\x3e\x00")
+    assert wire.data()[-2:] == [b"\x02\x3e\x00"] * 2
+
+
+async def test_a_short_flow_control_tells_that_padding_can_be_left_out(wire: Wire) -> None:
+    ends = Ends(wire, layout=IsotpLayout(padding=Padding.DETECTED))
+    ends.channel.send(b"abcdefgh")
+    wire.feed(GO_ON)
+    assert wire.data()[-1] == b"\x21gh"
+
+
+async def test_channels_of_one_pair_and_different_layouts_are_independent(wire: Wire) -> None:
+    padded, unpadded = Ends(wire), Ends(wire, layout=IsotpLayout(padding=Padding.UNPADDED))
+    padded.channel.send(b"ok")
+    unpadded.channel.send(b"ok")
+    assert wire.data() == [b"\x02ok".ljust(8, b"\0"), b"\x02ok"]
+    wire.feed(b"\x02ok")
+    assert padded.payloads == unpadded.payloads == [b"ok"]
+    padded.channel.close()
+    wire.feed(b"\x02ok")
+    assert unpadded.payloads == [b"ok"] * 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "payload", "frame"),
+    [
+        (BOTH, b"abcdef", b"\x10\x06abcdef"),
+        (REQUEST_ONLY, b"abc", b"\x10\x03abc\0\0\0"),
+        (RESPONSE_ONLY, b"abcdefg", b"\x07abcdefg"),
+        (IsotpLayout(request_address=0, padding=Padding.UNPADDED), b"abc", b"\x00\x03abc"),
+        (IsotpLayout(padding=Padding.UNPADDED), b"abc", b"\x03abc"),
+        (IsotpLayout(padding=Padding.DETECTED), b"abc", b"\x03abc\0\0\0\0"),
+    ],
+)
+async def test_a_functional_request_in_each_layout(
+    wire: Wire, layout: IsotpLayout, payload: bytes, frame: bytes
+) -> None:
+    channel = wire.channels.open(0x7DF, None, extended=False, receiver=pytest.fail, failure=pytest.fail, layout=layout)
+    channel.send(payload)
+    assert wire.data() == [frame]
+    room = 7 if layout.request_address is None else 6
+    with pytest.raises(BusError, match=f"takes 1 to {room}"):
+        channel.send(bytes(room + 1))
+
+
+@pytest.mark.parametrize("layout", [IsotpLayout(request_address=0x100), IsotpLayout(response_address=-1)])
+@pytest.mark.parametrize("response", [ECU, None])
+async def test_an_address_is_one_byte(wire: Wire, layout: IsotpLayout, response: int | None) -> None:
+    with pytest.raises(BusError, match="one byte"):
+        wire.channels.open(TESTER, response, extended=False, receiver=pytest.fail, failure=pytest.fail, layout=layout)
+    assert len(wire.channels) == 0

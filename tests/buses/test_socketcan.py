@@ -549,6 +549,10 @@ class TestFilters:
         assert len(kernel.filters) == 3
         second.close()
         assert kernel.filters[-1] == {(0x10, False)}
+        raw = bus.open_raw(0x20, extended=True, receiver=pytest.fail)
+        assert kernel.filters[-1] == {(0x10, False), (0x20, True)}
+        raw.close()
+        assert kernel.filters[-1] == {(0x10, False)}
         bus.want_ids(None)
         assert kernel.filters[-1] is None
 

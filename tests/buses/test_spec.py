@@ -32,6 +32,8 @@ IPV6 = "ff15:7079:7468:6f6e:6465:6d6f:6d63:6173"
     ("text", "spec"),
     [
         ("simulated", SimulatedSpec()),
+        ("simulated?latency=0", SimulatedSpec("simulated?latency=0", 0.0)),
+        (" simulated?latency=2.5e-3\n", SimulatedSpec("simulated?latency=2.5e-3", 0.0025)),
         (" virtual\n", VirtualSpec()),
         ("replay:a.log", replay("replay:a.log", "a.log")),
         ("replay:a.log?speed=2.5", replay("replay:a.log?speed=2.5", "a.log", speed=2.5)),
@@ -140,9 +142,19 @@ def test_options_keep_their_types() -> None:
         ("socketcan:vcan0@0", "no bitrate"),
         ("socketcan:vcan0@", "no bitrate"),
         ("simulated:x", "no channel"),
-        ("simulated?loop", "no options"),
+        ("simulated?loop", "no option loop, only latency"),
+        ("simulated?latency=0&seed=1", "no option seed, only latency"),
+        ("simulated@500000", "no bitrate"),
+        ("simulated@500000?latency=0", "no bitrate"),
+        ("simulated?latency", "latency is a number of seconds"),
+        ("simulated?latency=", "latency is a number of seconds"),
+        ("simulated?latency=-0.001", "latency is a number of seconds"),
+        ("simulated?latency=inf", "latency is a number of seconds"),
+        ("simulated?latency=nan", "latency is a number of seconds"),
+        ("simulated?latency=4ms", "latency is a number of seconds"),
+        ("simulated?latency=0&latency=0", "twice"),
         ("virtual?loop", "no options"),
-        ("virtual@500000", "no options"),
+        ("virtual@500000", "no bitrate"),
         ("replay", "needs a file"),
         ("replay:", "needs a file"),
         ("replay:a?speed=0", "speed"),
@@ -178,5 +190,5 @@ def test_what_is_wrong_is_said_in_one_line(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_bus_spec(text)
     assert why in str(caught.value)
-    assert "expected simulated, virtual, replay:FILE" in str(caught.value)
+    assert "expected simulated[?latency=N], virtual, replay:FILE" in str(caught.value)
     assert "\n" not in str(caught.value)

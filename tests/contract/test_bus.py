@@ -18,10 +18,10 @@ from pathlib import Path
 import can
 import pytest
 
-from bridge.buses.bus import Bus, BusState
+from bridge.buses.bus import NORMAL_LAYOUT, Bus, BusState, IsotpLayout, Padding
 from bridge.buses.can_socket import widen_receive_buffer
 from bridge.buses.frame_bus import FrameBus
-from bridge.buses.isotp import IsotpTimeouts
+from bridge.buses.isotp_link import IsotpTimeouts
 from bridge.buses.python_can import PythonCanBus
 from bridge.buses.slcan import SlcanBus
 from bridge.buses.slcan_adapter import ChannelSettings
@@ -66,7 +66,14 @@ class Listener:
 class Peer:
     """An ISO-TP channel's other half in a test: what came, what failed."""
 
-    def __init__(self, bus: Bus, request_id: int, response_id: int | None, extended: bool = False) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        request_id: int,
+        response_id: int | None,
+        extended: bool = False,
+        layout: IsotpLayout = NORMAL_LAYOUT,
+    ) -> None:
         self.payloads: asyncio.Queue[bytes] = asyncio.Queue()
         self.failures: asyncio.Queue[str] = asyncio.Queue()
         self.parts = 0
@@ -77,6 +84,7 @@ class Peer:
             receiver=self.payloads.put_nowait,
             failure=self.failures.put_nowait,
             progress=self._progress,
+            layout=layout,
         )
 
     def _progress(self) -> None:
@@ -87,6 +95,26 @@ class Peer:
 
     async def failure(self) -> str:
         return await asyncio.wait_for(self.failures.get(), PATIENCE)
+
+
+class Raw:
+    """A raw channel in a test: what came."""
+
+    def __init__(self, bus: Bus, identifier: int, extended: bool = False) -> None:
+        self.heard: list[bytes] = []
+        self._news = asyncio.Event()
+        self.channel = bus.open_raw(identifier, extended=extended, receiver=self._hear)
+
+    def _hear(self, data: bytes) -> None:
+        self.heard.append(data)
+        self._news.set()
+
+    async def data(self, count: int) -> list[bytes]:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.heard) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.heard
 
 
 def essence(frame: Frame) -> tuple[int, bytes, int]:
@@ -354,6 +382,40 @@ class BusContract:
         assert await long.payload() == b"\x29"
         assert short.payloads.empty()
 
+    @pytest.mark.parametrize(
+        ("there", "back"),
+        [
+            (IsotpLayout(0x10, 0xF1), IsotpLayout(0xF1, 0x10)),
+            (IsotpLayout(0x10, None, Padding.UNPADDED), IsotpLayout(None, 0x10, Padding.UNPADDED)),
+            (IsotpLayout(None, 0xF1, Padding.DETECTED), IsotpLayout(0xF1, None, Padding.UNPADDED)),
+        ],
+    )
+    async def test_payloads_both_ways_in_each_layout(self, opened, there: IsotpLayout, back: IsotpLayout) -> None:
+        tester_bus, _ = await opened(1)
+        ecu_bus, _ = await opened(2)
+        tester, ecu = Peer(tester_bus, 0x6F1, 0x610, layout=there), Peer(ecu_bus, 0x610, 0x6F1, layout=back)
+        for size in (1, 6, 7, 8, 12, self.burst // 8):
+            request, response = random.Random(size).randbytes(size), random.Random(-size).randbytes(size)
+            tester.channel.send(request)
+            assert await ecu.payload() == request
+            ecu.channel.send(response)
+            assert await tester.payload() == response
+        assert tester.failures.empty()
+        assert ecu.failures.empty()
+
+    async def test_the_layout_is_what_the_wire_carries(self, opened) -> None:
+        bus, _ = await opened(1)
+        _, heard = await opened(2)
+        frames = [
+            (NORMAL_LAYOUT, b"\x02\x3e\x00\0\0\0\0\0"),
+            (IsotpLayout(padding=Padding.UNPADDED), b"\x02\x3e\x00"),
+            (IsotpLayout(request_address=0x10), b"\x10\x02\x3e\x00\0\0\0\0"),
+        ]
+        for response_id in (0x610, None):
+            for layout, _ in frames:
+                Peer(bus, 0x6F1, response_id, layout=layout).channel.send(b"\x3e\x00")
+        assert [f.data for f in await heard.heard(6)] == [data for _, data in frames] * 2
+
     async def test_a_functional_request_and_flow_control_to_each_responder(self, opened) -> None:
         tester_bus, _ = await opened(1)
         ecus_bus, at_ecus = await opened(2)
@@ -442,6 +504,85 @@ class BusContract:
         )
         ecu.send(FrameBatch.of([Frame(id=0x7E8, data=b"\x01\x50")]))
         assert await asyncio.wait_for(seen.get(), PATIENCE) == 1
+
+    # Raw channels.
+
+    async def test_a_raw_channel_hears_the_data_frames_of_its_id(self, opened) -> None:
+        bus, _ = await opened(1)
+        vehicle, _ = await opened(2)
+        heard, same, extended = Raw(bus, 0x123), Raw(bus, 0x123), Raw(bus, 0x123, extended=True)
+        frames = [
+            Frame(id=0x123, data=b"first"),
+            Frame(id=0x124, data=b"another"),
+            Frame(id=0x123, extended=True, data=b"29 bits"),
+            Frame(id=0x123, data=bytes(4), flags=FrameFlags.REMOTE),
+            Frame(id=0x123, data=bytes(range(64)), fd=True),
+            Frame(id=0x123),
+            Frame(id=0x123, extended=True, data=b"last"),
+        ]
+        vehicle.send(FrameBatch.of(frames))
+        assert await heard.data(3) == await same.data(3) == [b"first", bytes(range(64)), b""]
+        assert await extended.data(2) == [b"29 bits", b"last"]
+        heard.channel.close()
+        vehicle.send(FrameBatch.of([Frame(id=0x123, data=b"more")]))
+        assert (await same.data(4))[3] == b"more"
+        assert len(heard.heard) == 3
+
+    async def test_a_raw_channel_does_not_hear_what_the_bridge_itself_sends(self, opened) -> None:
+        bus, at_bus = await opened(1, loopback=True)
+        vehicle, _ = await opened(2)
+        raw = Raw(bus, 0x123)
+        bus.send(FrameBatch.of([Frame(id=0x123, data=b"own")]))
+        assert [f.flags for f in await at_bus.heard(1)] == [FrameFlags.OWN]
+        vehicle.send(FrameBatch.of([Frame(id=0x123, data=b"foreign")]))
+        assert await raw.data(1) == [b"foreign"]
+
+    async def test_raw_channels_hear_their_ids_though_no_other_is_wanted(self, opened) -> None:
+        bus, _ = await opened(1)
+        vehicle, _ = await opened(2)
+        early = Raw(bus, 0x10)
+        bus.want_ids(frozenset())
+        late = Raw(bus, 0x10, extended=True)
+        for number in range(3):
+            vehicle.send(
+                FrameBatch.of([Frame(id=0x10, data=bytes([number])), Frame(id=0x10, extended=True, data=b"late")])
+            )
+            assert len(await early.data(number + 1)) == len(await late.data(number + 1)) == number + 1
+        early.channel.close()
+        vehicle.send(FrameBatch.of([Frame(id=0x10, data=b"\x03"), Frame(id=0x10, extended=True)]))
+        await late.data(4)
+        assert early.heard == [b"\x00", b"\x01", b"\x02"]
+
+    async def test_raw_channels_hear_every_frame_of_a_burst_in_order(self, opened) -> None:
+        bus, _ = await opened(1)
+        vehicle, _ = await opened(2)
+        raw = Raw(bus, 1)
+        frames = [Frame(id=number % 3, data=number.to_bytes(2, "big")) for number in range(3000)]
+        for start in range(0, len(frames), self.window):
+            vehicle.send(FrameBatch.of(frames[start : start + self.window]))
+            await raw.data(len(range(1, min(start + self.window, 3000), 3)))
+        assert raw.heard == [frame.data for frame in frames if frame.id == 1]
+
+    async def test_raw_channels_end_with_the_bus(self, opened) -> None:
+        vehicle, _ = await opened(2)
+        bus = self.make(1)
+        await bus.open(Listener())
+        before = Raw(bus, 0x123)
+        await bus.close()
+        before.channel.close()
+        listener = Listener()
+        await bus.open(listener)
+        after = Raw(bus, 0x123)
+        vehicle.send(FrameBatch.of([Frame(id=0x123, data=b"again")]))
+        assert await after.data(1) == [b"again"]
+        assert before.heard == []
+        await bus.close()
+
+    async def test_a_raw_channel_needs_an_id_that_can_be(self, opened) -> None:
+        bus, _ = await opened(1)
+        for identifier, extended in ((0x800, False), (0x20000000, True)):
+            with pytest.raises(BusError, match="not an arbitration id"):
+                Raw(bus, identifier, extended=extended)
 
 
 class TestVirtual(BusContract):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.limits import PAYLOAD_LIMIT
-from bridge.simulator.ecus import ENGINE, TRANSMISSION, Ecu, make_ecus
-from bridge.simulator.services import SILENT_WHEN_FUNCTIONAL, Nrc
+from bridge.simulator.ecus import ENGINE, SLOW, SLOW_WORK, TRANSMISSION, Ecu, make_ecus
+from bridge.simulator.services import P2, SILENT_WHEN_FUNCTIONAL, Answer, Nrc
 from bridge.simulator.uds import SERVICES
 from bridge.simulator.vehicle import Vehicle
 
@@ -103,3 +103,31 @@ def test_the_ecus_know_different_things(vehicle):
     assert engine.request(bytes.fromhex("22f190"), 30.0)[0].payload == (
         transmission.request(bytes.fromhex("22f190"), 30.0)[0].payload
     )
+
+
+def test_each_ecu_takes_its_time_unless_it_is_told_another(vehicle):
+    def delays(latency: float | None) -> list[float]:
+        requests = ("3e00", "22")  # a positive and a negative answer
+        return [
+            answer.delay
+            for ecu in make_ecus(vehicle, latency=latency)
+            for request in requests
+            for answer in ecu.request(bytes.fromhex(request), 30.0)
+        ]
+
+    assert delays(None) == [ENGINE.latency] * 2 + [TRANSMISSION.latency] * 2
+    assert delays(0.0) == [0.0] * 4
+    assert delays(0.02) == [0.02] * 4
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.004])
+def test_work_takes_as_long_whatever_the_latency(vehicle, latency):
+    engine = make_ecus(vehicle, latency=latency)[0]
+    pending, final = engine.request(bytes((0x22,)) + SLOW.to_bytes(2, "big"), 30.0)
+    assert pending == Answer(latency, b"\x7f\x22\x78")
+    assert final.delay == pytest.approx(latency + SLOW_WORK)
+
+
+def test_an_ecu_that_is_slower_than_p2_asks_for_patience_in_time(vehicle):
+    engine = make_ecus(vehicle, latency=0.2)[0]
+    assert engine.request(b"\x3e\x00", 30.0) == [Answer(P2, b"\x7f\x3e\x78"), Answer(0.2, b"\x7e\x00")]

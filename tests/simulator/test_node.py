@@ -44,11 +44,13 @@ class Listener:
 class Wired:
     """A vehicle that has started, and a bus to talk to it."""
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None, latency: float | None = None) -> None:
         segment = Segment()
         self.clock = Clock()
         self.vehicle_bus = VirtualBus(1, "vehicle", segment)
-        self.vehicle = SimulatedVehicle(self.vehicle_bus, loading.load("demo"), seed=1, clock=clock or self.clock)
+        self.vehicle = SimulatedVehicle(
+            self.vehicle_bus, loading.load("demo"), seed=1, latency=latency, clock=clock or self.clock
+        )
         self.bus = VirtualBus(2, "tester", segment)
         self.listener = Listener()
 
@@ -176,6 +178,22 @@ async def test_asks_for_patience(wired):
     pending, final = await wired.ask(0x7E0, 0x7E8, "31010302", count=2)
     assert pending == bytes.fromhex("7f3178")
     assert final == bytes.fromhex("71010302000b")
+
+
+async def test_answers_without_latency_come_in_their_order():
+    wired = Wired(latency=0.0)
+    await wired.bus.open(wired.listener)
+    await wired.vehicle.start()
+    assert {ecu.description.latency for ecu in wired.vehicle.ecus} == {0.0}
+    assert await wired.ask(0x7E1, 0x7E9, "0101") == bytes.fromhex("410181076500")
+    assert await wired.ask(0x7E0, 0x7E8, "0902") == b"\x49\x02\x01" + VIN.encode()
+    assert await wired.ask(0x7E0, 0x7E8, "31010302", count=2) == [
+        bytes.fromhex("7f3178"),
+        bytes.fromhex("71010302000b"),
+    ]
+    await wired.vehicle.stop()
+    assert not wired.vehicle._answers
+    await wired.bus.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,295 @@
+"""Channels of an openOBD session on the bridge's buses: ISO-TP and raw frames, each write by permission.
+
+One conversation is what one stream says about its channels; several may be on one stream, told
+apart by the channel that each message repeats. A channel is opened by the first message that names
+it; one with an empty payload opens it and puts nothing on the bus. Must not know gRPC's calls.
+
+Sources: openOBD's protocol comments (channels, padding, extended addressing), ISO 15765-2, ISO
+14229-2 (S3client).
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from bridge.buses.bus import Bus, IsotpChannel, IsotpLayout, Padding, RawChannel
+from bridge.diagnostics.addressing import is_functional, physical_id
+from bridge.errors import BusError
+from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, STANDARD_ID_MAX, Frame, FrameBatch
+from bridge.gateway.errors import CallError, Exhausted, InvalidCall, NotFound, Unavailable
+from bridge.gateway.sessions import Session
+from bridge.gateway.vehicle import Vehicle
+from bridge.limits import (
+    PAYLOAD_LIMIT,
+    SESSION_CHANNELS_LISTED,
+    STREAM_CHANNELS_LIMIT,
+    TESTER_PRESENT_PERIOD,
+)
+from bridge.openobd import messages, payload
+from bridge.openobd.messages import ConfiguredChannel, IsotpMessage, KeepAlive, RawFrame
+from bridge.policy import check_channel, check_payload, check_raw
+
+_log = logging.getLogger(__name__)
+
+_TESTER_PRESENT = b"\x3e\x80"  # without a positive response
+_CLASSIC_LENGTH = 8
+
+#: What is sent, by the protocol's names. What ECUs send is taken either way.
+_PADDING = {
+    messages.Padding.PADDING_UNDEFINED: Padding.PADDED,
+    messages.Padding.PADDING_ENABLED: Padding.PADDED,
+    messages.Padding.PADDING_DETECTION: Padding.DETECTED,
+    messages.Padding.PADDING_DISABLED: Padding.UNPADDED,
+    messages.Padding.PADDING_SET_FROM_ECU: Padding.UNPADDED,
+    messages.Padding.PADDING_SET_TOWARDS_ECU: Padding.PADDED,
+}
+
+Message = TypeVar("Message", IsotpMessage, RawFrame)
+
+
+class _Channel(Protocol):
+    """One channel of a conversation."""
+
+    def send(self, data: bytes) -> None:
+        """Put data on the bus. Raises CallError, BusError or WriteRefusedError."""
+
+    def close(self) -> None:
+        """Leave the bus."""
+
+
+class Conversation(abc.ABC, Generic[Message]):
+    """All channels of one stream."""
+
+    def __init__(
+        self, vehicle: Vehicle, session: Session, put: Callable[[Message], None], measured: Callable[[float], None]
+    ) -> None:
+        """`put` gets what is heard, `measured` the seconds from a request to the first answer."""
+        self._vehicle = vehicle
+        self._session = session
+        self._put: Callable[[Message], None] = put
+        self._measured = measured
+        self._channels: dict[bytes, _Channel] = {}
+        self._buses: set[int] = set()
+
+    def receive(self, message: Message) -> None:
+        """What the client says: open a channel, or send something on it.
+
+        Raises:
+            CallError: it makes no sense, or there are too many channels.
+            WriteRefusedError: policy refuses it.
+            BusError: the bus does not take it.
+        """
+        key = message.channel.SerializeToString(deterministic=True)
+        channel = self._channels.get(key)
+        if channel is None:
+            if len(self._channels) >= STREAM_CHANNELS_LIMIT:
+                raise Exhausted(f"{STREAM_CHANNELS_LIMIT} channels are the most on one stream")
+            channel = self._channels[key] = self._open(message)
+            if len(self._session.channels) < SESSION_CHANNELS_LISTED:
+                listed = self._listed(message)
+                self._session.channels[listed.SerializeToString(deterministic=True)] = listed
+        if message.payload:
+            try:
+                data = payload.decode(message.payload)
+            except ValueError as error:
+                raise InvalidCall(str(error)) from None
+            channel.send(data)
+
+    def close(self) -> None:
+        """Leave all channels."""
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
+    def lost(self, bus: int, reason: str) -> CallError | None:
+        """The error that ends the stream when a bus has gone; None where it is not on that bus."""
+        return Unavailable(f"bus {bus} is {reason}") if bus in self._buses else None
+
+    @abc.abstractmethod
+    def _open(self, message: Message) -> _Channel:
+        """The channel that a message names, opened."""
+
+    @abc.abstractmethod
+    def _listed(self, message: Message) -> ConfiguredChannel:
+        """The channel as getConfiguration tells it."""
+
+    def _bus(self, name: str) -> Bus:
+        number = self._session.buses.get(name)
+        if number is None:
+            known = ", ".join(repr(each) for each in self._session.buses) or "none yet"
+            raise NotFound(f"the session has no CAN bus {name!r}; configureBus has given it {known}")
+        self._buses.add(number)
+        return self._vehicle.buses[number]
+
+
+class IsotpConversation(Conversation[IsotpMessage]):
+    """ISO-TP channels: whole payloads. Everything that is received is handed on, pending responses included."""
+
+    def _open(self, message: IsotpMessage) -> _Channel:
+        channel = message.channel
+        put = self._put
+
+        def heard(data: bytes) -> None:
+            put(IsotpMessage(channel=channel, payload=payload.encode(data)))
+
+        return _IsotpChannel(self._vehicle, self._bus(channel.bus_name), channel, heard, self._measured)
+
+    def _listed(self, message: IsotpMessage) -> ConfiguredChannel:
+        return ConfiguredChannel(isotp_channel=message.channel)
+
+
+class RawConversation(Conversation[RawFrame]):
+    """Raw frames: the data of one id received, of one id sent, or both."""
+
+    def _open(self, message: RawFrame) -> _Channel:
+        channel = message.channel
+        put = self._put
+
+        def heard(data: bytes) -> None:
+            put(RawFrame(channel=channel, payload=payload.encode(data)))
+
+        return _RawChannel(self._vehicle, self._bus(channel.bus_name), channel, heard)
+
+    def _listed(self, message: RawFrame) -> ConfiguredChannel:
+        return ConfiguredChannel(raw_channel=message.channel)
+
+
+class _IsotpChannel:
+    """One pair of ids. A functional request id is only sent on; flow control goes to the ECU that answers."""
+
+    def __init__(
+        self,
+        vehicle: Vehicle,
+        bus: Bus,
+        channel: messages.IsotpChannel,
+        heard: Callable[[bytes], None],
+        measured: Callable[[float], None],
+    ) -> None:
+        self._vehicle = vehicle
+        self._bus = bus
+        self._id = channel.request_id
+        self._extended = max(channel.request_id, channel.response_id) > STANDARD_ID_MAX
+        self._heard = heard
+        self._measured = measured
+        self._loop = asyncio.get_running_loop()
+        self._asked_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._keep_alive = channel.keep_alive == KeepAlive.KEEP_ALIVE_ENABLED
+        self._opened: list[IsotpChannel] = []
+        self._layout = _layout(channel)
+        rules = vehicle.rules(bus.number)
+        check_channel(vehicle.grants, rules, self._id, self._extended, addressed=self._addressed)
+        functional = is_functional(channel.request_id)
+        try:
+            peer = physical_id(channel.response_id) if functional else channel.request_id
+            self._sender = self._join(peer, channel.response_id)
+            if functional:
+                self._sender = self._join(channel.request_id, None)
+        except BusError as error:
+            self.close()
+            raise InvalidCall(str(error)) from error
+
+    @property
+    def _addressed(self) -> bool:
+        return self._layout.request_address is not None
+
+    def _join(self, request_id: int, response_id: int | None) -> IsotpChannel:
+        opened = self._bus.open_isotp(
+            request_id,
+            response_id,
+            extended=self._extended,
+            receiver=self._receive,
+            failure=partial(_log.debug, "0x%x: %s", self._id),
+            layout=self._layout,
+        )
+        self._opened.append(opened)
+        return opened
+
+    def send(self, data: bytes) -> None:
+        """One request."""
+        if len(data) > PAYLOAD_LIMIT:
+            raise InvalidCall(f"an ISO-TP payload has at most {PAYLOAD_LIMIT} bytes, not {len(data)}")
+        self._check(data)
+        self._sender.send(data)
+        self._asked_at = self._loop.time()
+        if self._keep_alive:
+            self._sign_of_life_later()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for opened in self._opened:
+            opened.close()
+
+    def _check(self, data: bytes) -> None:
+        rules = self._vehicle.rules(self._bus.number)
+        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, addressed=self._addressed)
+
+    def _receive(self, data: bytes) -> None:
+        if self._asked_at is not None:
+            self._measured(self._loop.time() - self._asked_at)
+            self._asked_at = None
+        self._heard(data)
+
+    def _sign_of_life_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(TESTER_PRESENT_PERIOD, self._sign_of_life)
+
+    def _sign_of_life(self) -> None:
+        self._sign_of_life_later()
+        try:
+            self._check(_TESTER_PRESENT)
+            self._sender.send(_TESTER_PRESENT)
+        except (BusError, CallError) as error:
+            _log.debug("0x%x: no sign of life: %s", self._id, error)
+
+
+class _RawChannel:
+    """The id that is sent, and the id that is heard."""
+
+    def __init__(
+        self, vehicle: Vehicle, bus: Bus, channel: messages.RawChannel, heard: Callable[[bytes], None]
+    ) -> None:
+        self._vehicle = vehicle
+        self._bus = bus
+        self._id = channel.request_id if channel.HasField("request_id") else None
+        self._listener: RawChannel | None = None
+        if self._id is not None and self._id > EXTENDED_ID_MAX:
+            raise InvalidCall(f"0x{self._id:x} is no arbitration id")
+        if channel.HasField("response_id"):
+            try:
+                extended = channel.response_id > STANDARD_ID_MAX
+                self._listener = bus.open_raw(channel.response_id, extended=extended, receiver=heard)
+            except BusError as error:
+                raise InvalidCall(str(error)) from error
+        elif self._id is None:
+            raise InvalidCall("a raw channel needs a request_id to send, a response_id to hear, or both")
+
+    def send(self, data: bytes) -> None:
+        """One frame; more than 8 bytes make it CAN FD."""
+        if self._id is None:
+            raise InvalidCall("this raw channel has no request_id, so nothing can be sent on it")
+        if len(data) not in FD_LENGTHS:
+            raise InvalidCall(f"no frame has {len(data)} bytes")
+        extended = self._id > STANDARD_ID_MAX
+        check_raw(self._vehicle.grants, self._vehicle.rules(self._bus.number), self._id, extended, data)
+        frame = Frame(id=self._id, data=data, bus=self._bus.number, extended=extended, fd=len(data) > _CLASSIC_LENGTH)
+        self._bus.send(FrameBatch.of([frame]))
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+
+def _layout(channel: messages.IsotpChannel) -> IsotpLayout:
+    return IsotpLayout(
+        channel.extended_request_address if channel.HasField("extended_request_address") else None,
+        channel.extended_response_address if channel.HasField("extended_response_address") else None,
+        _PADDING.get(channel.padding, Padding.PADDED),
+    )
