@@ -16,7 +16,7 @@ from grpc import aio
 from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
 from bridge.errors import ConfigurationError
-from bridge.gateway.addresses import Endpoint, Endpoints, parse_endpoint
+from bridge.gateway.addresses import Endpoints, parse_endpoint
 from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
 from bridge.gateway.services.can import CanService
@@ -30,6 +30,7 @@ from bridge.gateway.store import Store
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
 from bridge.openobd import services
+from bridge.openobd.endpoint import Endpoint
 
 _log = logging.getLogger(__name__)
 
