@@ -94,6 +94,21 @@ FINAL_MESSAGE_GRACE = (
     2.0  #: a monitor stream stays open after its last message, for clients that look for its end first
 )
 
+# openOBD: a remote session as one of the bridge's buses.
+REMOTE_CONNECT_TIMEOUT = 5.0  #: for an endpoint to give a sign of life; covers two lost packets of a connection's start
+REMOTE_CALL_TIMEOUT = 10.0  #: for one call: the cloud asks a device on a car
+REMOTE_FLUSH_TIMEOUT = 0.25  #: for raw frames that wait to arrive before the session is finished
+REMOTE_FINISH_TIMEOUT = 0.5  #: for a session to be finished, and as long again to be interrupted; all within a shutdown
+REMOTE_SILENCE_TIMEOUT = 5.0  #: connector information comes each second; without it the connection is lost
+RECONNECT_LEAST = 0.5  #: the longest wait before the first try to reconnect
+RECONNECT_MOST = 30.0  #: the longest wait before any try
+REMOTE_ISOTP_STREAMS = 32  #: pairs of ids at once in one session, with those below less than SESSION_STREAMS_LIMIT
+REMOTE_RESPONDERS = 16  #: ECUs of which one functional request opens streams to hear their answers
+REMOTE_HEARING_STREAMS = 16  #: streams of raw frames that are heard; more ids share them
+REMOTE_SENDING_STREAMS = 4  #: streams of raw frames that are sent; more ids share them
+REMOTE_STREAM_IDLE = 30.0  #: an ISO-TP stream stays open after its last channel, for the next request
+REMOTE_FRAMES_WAITING = 1024  #: raw frames on their way into streams
+
 # How the daemon lives and ends.
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
 LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one line of the log
