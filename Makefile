@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PAIRS ?= 10000000
 CODEC := setup.py $(wildcard bridge/codec/*.[ch])
 
-.PHONY: help run test lint sanitize fuzz wheels protos clean
+.PHONY: help run test lint sanitize fuzz wheels protos diagram clean
 
 help:
 	@echo "make run    start the bridge with a simulated vehicle"
@@ -16,6 +16,7 @@ help:
 	@echo "make sanitize the C codec's tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)"
 	@echo "make fuzz   ten million random frames through both twins of the codec"
 	@echo "make wheels a wheel for every platform (needs docker)"
+	@echo "make diagram draw the states of openOBD sessions into ARCHITECTURE.md"
 	@echo "make protos generate the protobuf code again"
 
 # An old build must go first: where a new one fails, an install without it succeeds.
@@ -72,6 +73,9 @@ wheels: $(VENV)/developer
 protos: $(VENV)/developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group protos
 	$(BIN)/python -m grpc_tools.protoc --proto_path=bridge/openxc=protos --python_out=. --pyi_out=. bridge/openxc/openxc.proto
+
+diagram: $(VENV)/developer
+	$(BIN)/python tools/state_diagram.py
 
 # The peers, as PyPI has them, and the bridge with its extension: without that the rows would be Python's.
 .venv-bench/installed: pyproject.toml setup.py $(wildcard bridge/codec/*.[ch])

@@ -19,7 +19,7 @@ from benchmarks.results import as_markdown, table_of
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 #: Each is a module here with a measure(effort).
-PARTS = ("codec", "parsing", "plan", "slcan", "socketcan", "clients", "daemon", "growth")
+PARTS = ("codec", "parsing", "plan", "slcan", "socketcan", "clients", "daemon", "gateway", "growth")
 
 
 def main(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from google.protobuf.internal import api_implementation
 
 PROJECT = Path(__file__).parents[1]
-PEERS = ("cantools", "python-can", "protobuf", "msgspec", "pyserial")
+PEERS = ("cantools", "python-can", "protobuf", "msgspec", "pyserial", "grpcio")
 LOAD_BEFORE = os.getloadavg()[0]  #: of the last minute, before anything is measured
 
 Run = Callable[[], float]  #: measures once; gives a rate per second, or whatever its row is about

@@ -19,7 +19,7 @@ TIMEOUT = 60.0  #: seconds for a server to start or to end; far beyond what it t
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  #: seconds; the grain of cpu_seconds()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_ADDRESS = re.compile(rb"tcp://127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(rb"(?:tcp://|connect to )127\.0\.0\.1:(\d+)")
 
 
 class Server:
@@ -72,9 +72,11 @@ def serving(*arguments: str) -> Iterator[Server]:
             _end(process)
 
 
-def bridge_arguments(buses: Sequence[str], *more: str) -> list[str]:
-    """`openxc-bridge run` with these buses, on a free port."""
-    arguments = ["-m", "bridge", "run", "--listen", "tcp://127.0.0.1:0", *more]
+def bridge_arguments(buses: Sequence[str], *more: str, listen: Sequence[str] = ("tcp://127.0.0.1:0",)) -> list[str]:
+    """`openxc-bridge run` with these buses, on a free port; without `listen` the settings say where apps connect."""
+    arguments = ["-m", "bridge", "run", *more]
+    for url in listen:
+        arguments += ["--listen", url]
     for bus in buses:
         arguments += ["--bus", bus]
     return arguments

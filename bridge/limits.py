@@ -46,7 +46,7 @@ DRAIN_POLL_PERIOD = 0.005  #: how often a port that is being closed is asked whe
 
 # ISO-TP (ISO 15765-2).
 PAYLOAD_LIMIT = 4095  #: the longest payload of a first frame with a 12-bit length
-SINGLE_FRAME_LIMIT = 7  #: payload of a single frame of 8 bytes with normal addressing
+SINGLE_FRAME_LIMIT = 7  #: payload of a single frame of 8 bytes; one less after an address byte (extended addressing)
 WAITING_LIMIT = 16  #: payloads that may wait for the running transfer of one pair of ids
 WAIT_FRAMES_LIMIT = 10  #: flow controls in a row that may say "wait" (N_WFTmax)
 FLOW_CONTROL_TIMEOUT = 1.0  #: N_Bs: from a first frame (or the end of a block) to the flow control

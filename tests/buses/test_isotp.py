@@ -226,6 +226,12 @@ async def test_a_lost_consecutive_frame_is_told_to_every_channel(wire: Wire) -> 
     assert first.payloads == [b"ok"]
 
 
+async def test_a_frame_that_makes_no_sense_does_not_cut_a_reception_short(wire: Wire) -> None:
+    ends = Ends(wire)
+    wire.feed(FIRST_OF_10, b"\x07abc", b"\x40", REST_OF_10)
+    assert (ends.payloads, ends.failures) == ([b"abcdefghij"], [])
+
+
 async def test_a_single_frame_cuts_a_reception_short_once(wire: Wire) -> None:
     wire = Wire(IsotpTimeouts(0.01, 0.01))
     ends, other = Ends(wire), Ends(wire, TESTER + 1, ECU + 1)

@@ -1,1 +1,1 @@
-"""Real OpenXC clients, unmodified, against the running daemon."""
+"""Real OpenXC and openOBD clients, unmodified, against the running daemon."""

@@ -1,25 +1,23 @@
-"""The client's own virtual environment, and daemons for it."""
+"""The clients in virtual environments of their own, and daemons for them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from .processes import ROOT, Daemon, Process
+from ..gateway.conftest import open_bench  # noqa: F401 - a fixture
+from . import openobd_client
+from .environments import Environment
+from .openobd_client import OpenOBD
+from .processes import Daemon, Process
 from .watcher import Watcher
 
 #: The client as published. It asks for protobuf 3.17.1 itself; its pyserial (3.1.1) cannot open pseudo-terminals.
-REQUIREMENTS = ("openxc==2.2.0", "pyserial==3.5", "protobuf==3.17.1")
-ENVIRONMENT = ROOT / ".venv-openxc"
-MARKER = ENVIRONMENT / "installed"
+ENVIRONMENT = Environment("openxc", ("openxc==2.2.0", "pyserial==3.5", "protobuf==3.17.1"), ("openxc-dump", "--help"))
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -49,45 +47,10 @@ class OpenXC:
 StartDaemon = Callable[..., Daemon]
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other processes out, on the directory itself."""
-    directory.mkdir(exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _run(*command: str | Path) -> None:
-    """Run a step of the installation; a failure skips, and says why."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        pytest.skip(f"the openxc client cannot be installed: {Path(command[0]).name} {command[-1]}: {last}")
-
-
-def _install() -> None:
-    _run(sys.executable, "-m", "venv", "--clear", ENVIRONMENT)
-    _run(
-        ENVIRONMENT / "bin" / "python",
-        *("-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"),
-        *REQUIREMENTS,
-    )
-    _run(ENVIRONMENT / "bin" / "openxc-dump", "--help")
-
-
 @pytest.fixture(scope="session")
 def openxc_bin() -> Path:
-    """Where the client's commands are, installed on first use and kept for the next run."""
-    wanted = "\n".join((*REQUIREMENTS, sys.version, sys.base_prefix, ""))
-    with _locked(ENVIRONMENT):
-        if not MARKER.exists() or MARKER.read_text() != wanted:
-            _install()
-            MARKER.write_text(wanted)
-    return ENVIRONMENT / "bin"
+    """Where the OpenXC client's commands are."""
+    return ENVIRONMENT.bin
 
 
 @pytest.fixture
@@ -96,6 +59,21 @@ def openxc(openxc_bin: Path, tmp_path: Path) -> Iterator[OpenXC]:
     client = OpenXC(openxc_bin, tmp_path, [])
     yield client
     for process in client.started:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def openobd_bin() -> Path:
+    """Where the openOBD library's python is."""
+    return openobd_client.ENVIRONMENT.bin
+
+
+@pytest.fixture
+def openobd(openobd_bin: Path) -> Iterator[OpenOBD]:
+    """The openOBD library; what a test leaves running is ended."""
+    started: list[Process] = []
+    yield OpenOBD(openobd_bin, started)
+    for process in started:
         process.stop()
 
 

@@ -21,14 +21,22 @@ Found = Callable[[list[str]], bool]
 class Process:
     """A child process. Its standard output is read as it comes, so that it never blocks."""
 
-    def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, *, join_errors: bool = False
+    ) -> None:
+        """Start it. With `join_errors` its standard error is among the lines."""
         self.command = [str(word) for word in command]
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._popen = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=dict(environment), cwd=cwd
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if join_errors else self._errors,
+            text=True,
+            env=dict(environment),
+            cwd=cwd,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -70,6 +78,10 @@ class Process:
         self.stop()
         assert status is None or returned == status, text
         return self.lines
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, and see what comes of it."""
+        self._popen.send_signal(number)
 
     def terminate(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; the exit status."""
