@@ -103,6 +103,7 @@ class Bridge:
             max_frequency=settings.diagnostics.max_frequency,
             parts=settings.diagnostics.responses == "frames",
             selective=_selective(self.plan, self._specs),
+            delay=lambda bus: self.buses[bus].delay,
         )
         self.listeners = self._make_listeners(settings.listen or DEFAULT_LISTENERS)
         self._vehicles: list[SimulatedVehicle] = []

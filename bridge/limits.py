@@ -55,6 +55,7 @@ CONSECUTIVE_FRAME_TIMEOUT = 1.0  #: N_Cr: from one consecutive frame to the next
 # Diagnostics (ISO 15765-4 allows P2 50 ms; OpenXC's firmware waits 100 ms).
 DIAGNOSTIC_TIMEOUT = 0.1  #: from a request (or a part of its answer) to giving up
 DIAGNOSTIC_PENDING_TIMEOUT = 5.0  #: how much longer NRC 0x78, responsePending, may keep a request open
+DIAGNOSTIC_FAR_TIMEOUT = 2.0  #: how much longer one answer may take that comes from afar, where no part of it is seen
 DIAGNOSTIC_MAX_FREQUENCY = 10.0  #: Hz, for recurring requests
 DIAGNOSTIC_REQUESTS_LIMIT = 1024  #: requests at once, over all clients
 DIAGNOSTIC_OWNER_LIMIT = 256  #: requests at once of one client, so that none takes all
@@ -102,6 +103,7 @@ REMOTE_FINISH_TIMEOUT = 0.5  #: for a session to be finished, and as long again 
 REMOTE_SILENCE_TIMEOUT = 5.0  #: connector information comes each second; without it the connection is lost
 RECONNECT_LEAST = 0.5  #: the longest wait before the first try to reconnect
 RECONNECT_MOST = 30.0  #: the longest wait before any try
+REMOTE_DELAY_LEAST = 0.3  #: what a request and its answer may take on the way, beside what was measured
 REMOTE_ISOTP_STREAMS = 32  #: pairs of ids at once in one session, with those below less than SESSION_STREAMS_LIMIT
 REMOTE_RESPONDERS = 16  #: ECUs of which one functional request opens streams to hear their answers
 REMOTE_HEARING_STREAMS = 16  #: streams of raw frames that are heard; more ids share them

@@ -288,6 +288,13 @@ class TestDiagnostics:
             {"bus": 1, "id": 2016, "mode": 34, "success": False, "pid": 0xF190, "negative_response_code": 0x31}
         ]
 
+    def test_answers_from_afar_are_waited_for(self):
+        vehicle = Vehicle(delay=lambda bus: {1: 0.5}[bus])
+        vehicle.ask(id=0x7E0, mode=1, pid=12)
+        vehicle.wait(2.5)
+        vehicle.answer("410c1af8")
+        assert len(vehicle.records) == 1
+
     def test_the_filter_lets_responses_through_as_raw_frames_while_asked_for(self, vehicle):
         vehicle.say(command="passthrough", bus=1, enabled=True)
         response = FrameBatch.of([Frame(id=0x7E8, data=bytes.fromhex("03410d20"))])

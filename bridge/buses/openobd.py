@@ -38,7 +38,7 @@ from bridge.buses.openobd_session import RemoteSession, SessionOver
 from bridge.buses.openobd_stream import RemoteStream
 from bridge.errors import BusError, RemoteSessionError
 from bridge.frames import ERROR, EXTENDED, FD, OWN, REMOTE, STANDARD_ID_MAX, FrameBatch, pack
-from bridge.limits import RECONNECT_LEAST, RECONNECT_MOST, REMOTE_FRAMES_WAITING, WAITING_LIMIT
+from bridge.limits import RECONNECT_LEAST, RECONNECT_MOST, REMOTE_DELAY_LEAST, REMOTE_FRAMES_WAITING, WAITING_LIMIT
 from bridge.openobd.messages import (
     BusConfiguration,
     CanBus,
@@ -102,6 +102,11 @@ class OpenObdBus(DeliveringBus):
         self._reconnecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()  # of streams that are open, or end
         self._losses = SeldomLog(_log)
+
+    @property
+    def delay(self) -> float:
+        """See Bus.delay."""
+        return REMOTE_DELAY_LEAST + 2 * self._session.round_trip + (self.latency or 0.0)
 
     async def open(self, listener: BusListener) -> None:
         """Start a session and configure the bus.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -51,6 +52,7 @@ class RemoteSession:
         lost: Callable[[str], None],
     ) -> None:
         """`configuration` are the session's buses; `lost` hears the reason when the token stream ends by itself."""
+        self.round_trip = 0.0  #: seconds from a call to its answer, as it was measured last
         self._origin = origin
         self._security = security
         self._configuration = configuration
@@ -162,7 +164,9 @@ class RemoteSession:
     async def _set_up(self) -> None:
         """Configure the buses, which shows that the token holds, and have it renewed from now on."""
         config = configStub(self.channel)
+        began = time.monotonic()
         await call(config.configureBus, iter(self._configuration), "the session's bus is not configured", self._token)
+        self.round_trip = time.monotonic() - began
         tokens = sessionStub(self.channel).openSessionTokenStream(EmptyMessage(), metadata=self.metadata)
         self._renewing = asyncio.get_running_loop().create_task(self._renew(tokens))
 
