@@ -20,8 +20,10 @@ from bridge.diagnostics.events import (
     CloseChannel,
     DecoderFailed,
     Event,
+    Finished,
     InternalOwner,
     OpenChannel,
+    Outcome,
     Publish,
     SendPayload,
 )
@@ -413,6 +415,13 @@ class VehicleInterface:
                     waiting.extend(self._manager.channel_failed(address, muted_reason(address.bus), now))
                 case SendPayload():
                     output.channels.append(event)
+                case Finished(owner=Peer(), request=request, outcome=Outcome.FAILED):
+                    # There is no answer, and there will be none: whoever waits for it should know.
+                    bus = self._bus(request.bus).number
+                    failed = DiagnosticResponse(
+                        bus=bus, id=request.id, mode=request.mode, pid=request.pid, success=False
+                    )
+                    output.records += self.encode(failed)
                 case DecoderFailed(error=error):
                     output.faults.append(error)
         self.translator.open_ids(
