@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bridge.backoff import Backoff
 from bridge.buses.bus import (
@@ -50,6 +50,7 @@ from bridge.openobd.messages import (
     Result,
     ServiceResult,
 )
+from bridge.openobd.messages import IsotpChannel as IsotpChannelName
 from bridge.openobd.services import canStub, connectionMonitorStub
 from bridge.seldom import SeldomLog
 
@@ -94,7 +95,7 @@ class OpenObdBus(DeliveringBus):
         bus_name = f"can-{can.pin_plus}-{can.pin_min}"
         configuration = [BusConfiguration(bus_name=bus_name, can_bus=can)]
         self._session = RemoteSession(origin, security, configuration, self._lost)
-        self._isotp = RemoteIsotpChannels(bus_name, self._open_isotp_stream)
+        self._isotp = RemoteIsotpChannels(bus_name, self._open_isotp_stream, self._confirm)
         self._hearing = RemoteHearing(bus_name, self._open_raw_stream, self._heard, name)
         self._sending = RemoteSending(bus_name, self._open_raw_stream, self._sent, self._unsent)
         self._monitor: ConnectorMonitor | None = None
@@ -279,6 +280,18 @@ class OpenObdBus(DeliveringBus):
         self._require_up()
         call = canStub(self._session.channel).openIsotpStream(metadata=self._session.metadata)
         return RemoteStream(call, limit=WAITING_LIMIT, tasks=self._tasks, heard=heard, ended=ended)
+
+    def _confirm(self, channels: Sequence[IsotpChannelName], then: Callable[[], None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._wait_until_open(channels))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: None if done.cancelled() else then())
+
+    async def _wait_until_open(self, channels: Sequence[IsotpChannelName]) -> None:
+        try:
+            await self._session.wait_until_open(channels)
+        except RemoteSessionError as error:
+            _log.debug("%s: %s", self.name, error)  # what is lost with the connection is told elsewhere
 
     def _open_raw_stream(
         self, heard: Callable[[RawFrame], None], ended: Callable[[str], None], written: Callable[[RawFrame], None]

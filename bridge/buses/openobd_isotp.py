@@ -5,8 +5,8 @@ channels for a while: requests one after another use the same. Opening one puts 
 
 Functional requests (ISO 15765-4) have answers from many ids, and a stream hears one. So before one
 is sent, the streams of the ECUs that may answer are opened, as far as somebody listens to them: the
-same that physical requests use, on which flow control has the right id. The request itself leaves
-on a stream that names the last of them, for some response id has to be named.
+same that physical requests use, on which flow control has the right id. When the other side has
+them open, the request leaves on a stream that names the last ECU, for some response id has to be named.
 
 Must not know sessions or gRPC.
 """
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -31,6 +32,7 @@ from bridge.limits import (
     REMOTE_RESPONDERS,
     REMOTE_STREAM_IDLE,
     SINGLE_FRAME_LIMIT,
+    WAITING_LIMIT,
 )
 from bridge.openobd import messages, payload
 from bridge.openobd.messages import IsotpMessage
@@ -59,13 +61,20 @@ class IsotpStream(Protocol):
 StreamOpener = Callable[[Callable[[IsotpMessage], None], Callable[[str], None]], IsotpStream]
 
 
+#: Calls back when the other side has channels open, or it takes too long to find that out.
+Confirmer = Callable[[Sequence[messages.IsotpChannel], Callable[[], None]], None]
+
+
 class RemoteIsotpChannels:
     """All ISO-TP channels of one remote bus."""
 
-    def __init__(self, bus_name: str, open_stream: StreamOpener, idle: float = REMOTE_STREAM_IDLE) -> None:
+    def __init__(
+        self, bus_name: str, open_stream: StreamOpener, confirm: Confirmer, idle: float = REMOTE_STREAM_IDLE
+    ) -> None:
         """`bus_name` is the session's name of the bus, `idle` how many seconds a stream outlives its channels."""
         self._bus_name = bus_name
         self._open_stream = open_stream
+        self._confirm = confirm
         self._idle = idle
         self._links: dict[LinkKey, _Link] = {}
         self._leaving: dict[_Link, asyncio.TimerHandle] = {}  # without a channel, the first one longest
@@ -129,19 +138,44 @@ class RemoteIsotpChannels:
             link.stream.put(link.message(b""))
         return link.stream
 
-    def open_responders(self, request_id: int) -> None:
-        """Open the streams of the ECUs that may answer a functional request, if anybody listens to them.
+    def send_functional(self, link: _Link, data: bytes) -> None:
+        """Send a functional request when those who may answer it can be heard.
 
         Raises:
-            BusError: as stream_of() does.
+            BusError: as stream_of() does, or too many requests wait.
+        """
+        opened = self._open_responders(link.id)
+        if len(link.held) >= WAITING_LIMIT:
+            raise BusError(f"{WAITING_LIMIT} requests to 0x{link.id:x} wait already")
+        stream = self.stream_of(link)
+        link.held.append(data)
+        if opened:
+            link.unconfirmed += 1
+            self._confirm([each.named for each in opened], partial(self._confirmed, link, stream))
+        elif not link.unconfirmed:
+            link.send_held()
+
+    def _open_responders(self, request_id: int) -> list[_Link]:
+        """Open the streams of the ECUs that may answer a functional request, if anybody listens to them.
+
+        Returns:
+            Those that were not open before.
         """
         responders = response_ids(request_id)
         listened = [link for link in self._links.values() if link.channels and link.key.response_id in responders]
         # ISO 15765-4: at most 8 answer. With 29 bits the engine has an address from 0x10 on, the transmission
         # from 0x18 on, and what lies below is rare.
         listened.sort(key=lambda link: link.key.response_id & 0xFF < 0x10)
-        for link in listened[:REMOTE_RESPONDERS]:
+        opened = [link for link in listened[:REMOTE_RESPONDERS] if link.stream is None]
+        for link in opened:
             self.stream_of(link)
+        return opened
+
+    def _confirmed(self, link: _Link, stream: IsotpStream) -> None:
+        if link.stream is stream:  # else it was lost meanwhile, and what was held with it
+            link.unconfirmed -= 1
+            if not link.unconfirmed:
+                link.send_held()
 
     def deserted(self, link: _Link) -> None:
         """The last channel of a link was closed."""
@@ -167,9 +201,7 @@ class RemoteIsotpChannels:
     def _drop(self, link: _Link) -> None:
         self._stay(link)
         self._links.pop(link.key, None)
-        if link.stream is not None:
-            link.stream.close()
-            link.stream = None
+        link.end_stream()
 
     def _make_room(self) -> None:
         if not self._leaving:
@@ -194,8 +226,7 @@ class RemoteIsotpChannels:
     def _ended(self, link: _Link, reason: str) -> None:
         if link.stream is None:
             return
-        link.stream.close()
-        link.stream = None
+        link.end_stream()
         if not link.channels:
             self._drop(link)
         link.fail(reason)
@@ -208,8 +239,10 @@ class _Link:
         self.key = key
         self.channels: list[_Channel] = []
         self.stream: IsotpStream | None = None
+        self.held: deque[bytes] = deque()  #: functional requests that wait for who may answer them
+        self.unconfirmed = 0  #: for how many of them it is not known yet
         self._owner = owner
-        self._named = messages.IsotpChannel(
+        self.named = messages.IsotpChannel(
             bus_name=bus_name,
             request_id=key.request_id,
             response_id=key.response_id,
@@ -225,7 +258,7 @@ class _Link:
 
     def message(self, data: bytes) -> IsotpMessage:
         """A payload on this link."""
-        return IsotpMessage(channel=self._named, payload=payload.encode(data))
+        return IsotpMessage(channel=self.named, payload=payload.encode(data))
 
     def hears_like(self, other: _Link) -> bool:
         """Whether both hear the same ECU."""
@@ -249,8 +282,22 @@ class _Link:
         if not 1 <= len(data) <= limit:
             raise BusError(f"{len(data)} bytes to 0x{self.id:x}; its channel takes 1 to {limit}")
         if functional:
-            self._owner.open_responders(self.id)
-        self._owner.stream_of(self).put(self.message(data))
+            self._owner.send_functional(self, data)
+        else:
+            self._owner.stream_of(self).put(self.message(data))
+
+    def send_held(self) -> None:
+        """Send the functional requests that waited, in their order."""
+        while self.held and self.stream is not None:
+            self.stream.put(self.message(self.held.popleft()))
+
+    def end_stream(self) -> None:
+        """End the stream, and forget what waits for it."""
+        stream, self.stream = self.stream, None
+        self.held.clear()
+        self.unconfirmed = 0
+        if stream is not None:
+            stream.close()
 
     def leave(self, channel: _Channel) -> None:
         """A channel goes."""

@@ -22,9 +22,17 @@ from grpc import aio
 from bridge.buses.openobd_calls import CallFailed, Metadata, Security, bearer, call, reach
 from bridge.buses.openobd_origin import Origin
 from bridge.errors import RemoteSessionError
-from bridge.limits import REMOTE_FINISH_TIMEOUT
+from bridge.limits import REMOTE_CONFIRM_PERIOD, REMOTE_CONFIRM_TIMEOUT, REMOTE_FINISH_TIMEOUT
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
-from bridge.openobd.messages import BusConfiguration, EmptyMessage, Result, ServiceResult, SessionInfo, SessionToken
+from bridge.openobd.messages import (
+    BusConfiguration,
+    EmptyMessage,
+    IsotpChannel,
+    Result,
+    ServiceResult,
+    SessionInfo,
+    SessionToken,
+)
 from bridge.openobd.services import configStub, sessionStub
 
 _log = logging.getLogger(__name__)
@@ -121,6 +129,24 @@ class RemoteSession:
             raise SessionOver("the session is over, and one that was handed over cannot be started again")
         await self.start()
 
+    async def wait_until_open(self, channels: Sequence[IsotpChannel]) -> None:
+        """Wait until the other side says that it has ISO-TP channels open, for REMOTE_CONFIRM_TIMEOUT at most.
+
+        Streams are not acknowledged when they are opened, but the session's configuration tells of
+        their channels.
+
+        Raises:
+            RemoteSessionError: the other side does not say.
+        """
+        wanted = {_identity(channel) for channel in channels}
+        config = configStub(self.channel)
+        deadline = time.monotonic() + REMOTE_CONFIRM_TIMEOUT
+        while (left := deadline - time.monotonic()) > 0:
+            configuration = await call(config.getConfiguration, EmptyMessage(), "no configuration", self._token, left)
+            if wanted <= {_identity(channel.isotp_channel) for channel in configuration.channels}:
+                return
+            await asyncio.sleep(REMOTE_CONFIRM_PERIOD)
+
     async def finish(self, result: ServiceResult) -> None:
         """End the session and the connection, whatever became of either. Without a session nothing happens."""
         await self._stop_renewing()  # or the end that is meant would be taken for a loss
@@ -198,6 +224,10 @@ class RemoteSession:
                 await self._origin.interrupt(info.id)
         except (RemoteSessionError, TimeoutError) as error:
             _log.debug("session %.8s was not interrupted either: %s", info.id, error)
+
+
+def _identity(channel: IsotpChannel) -> tuple[str, int, int]:
+    return channel.bus_name, channel.request_id, channel.response_id
 
 
 def _endpoint(info: SessionInfo) -> Endpoint:
