@@ -44,7 +44,7 @@ from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
 from bridge.errors import BusError, ConfigurationError
 from bridge.frames import Frame, FrameBatch
 from bridge.interface import Identity, Output, Peer, VehicleInterface
-from bridge.limits import LOGGED_LENGTH, SHUTDOWN_TIMEOUT
+from bridge.limits import SHUTDOWN_TIMEOUT
 from bridge.openxc import json_format, protobuf_format
 from bridge.openxc.messages import CommandResponse, InvalidRecord, PayloadFormat
 from bridge.openxc.protobuf_wire import BETWEEN_FORMATS
@@ -54,6 +54,7 @@ from bridge.profile import loading
 from bridge.profile.plan import Plan, PlanBus
 from bridge.seldom import SeldomLog
 from bridge.simulator.node import SimulatedVehicle
+from bridge.visible import one_line
 
 if TYPE_CHECKING:
     from bridge.gateway.server import Gateway
@@ -231,7 +232,7 @@ class Bridge:
         """Frames of a vehicle."""
         self._carry_out(self.interface.frames(batch, self._loop.time()))
         for fault in self.interface.translator.take_faults():
-            self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
+            self._profile_faults.warning("the profile's own code: %s", one_line(fault))
 
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         """A vehicle connection came, went or fell ill."""
@@ -325,9 +326,9 @@ class Bridge:
         for event in output.channels:
             self._operate(event)
         for refusal in output.refusals:
-            self._refusals.warning("write refused: %s", _one_line(refusal))
+            self._refusals.warning("write refused: %s", one_line(refusal))
         for fault in output.faults:
-            self._profile_faults.warning("the profile's own code: %s", _one_line(fault))
+            self._profile_faults.warning("the profile's own code: %s", one_line(fault))
         self._tell_wanted_ids()
         self._schedule()
 
@@ -552,12 +553,6 @@ def _losses(app: _App) -> str:
         (app.decoder.oversized, "of its records were too long"),
     )
     return "".join(f", {count} {what}" for count, what in counts if count)
-
-
-def _one_line(text: str) -> str:
-    """A text with a client's words in it, as fit for a log: no control characters, and not at any length."""
-    line = ascii(text)[1:-1]
-    return line if len(line) <= LOGGED_LENGTH else f"{line[:LOGGED_LENGTH]}..."
 
 
 def _counted(plan: Plan, bus: int) -> str:

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -48,6 +48,9 @@ ResultName = Literal[
     "failure",
 ]
 UserFeedbackName = Literal["nothing", "success", "failure", "assistance-requested"]
+_Uint32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]  # openOBD's numbers
+_Byte = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
+_ArbitrationId = Annotated[int, msgspec.Meta(ge=0, le=0x1FFFFFFF)]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,25 +102,25 @@ class VehicleSettings(_Section, frozen=True, kw_only=True):
     """[gateway.connection.vehicle]."""
 
     name: str = ""
-    tecdoc_id: int = 0
+    tecdoc_id: _Uint32 = 0
     vin: str = ""  #: empty: read from the car
 
 
 class ProductSettings(_Section, frozen=True, kw_only=True):
     """One [[gateway.connection.product]]."""
 
-    number: int
+    number: _Uint32
     name: str
 
 
 class EcuSettings(_Section, frozen=True, kw_only=True):
     """One [[gateway.connection.ecu]]."""
 
-    request_id: int
-    response_id: int
+    request_id: _ArbitrationId
+    response_id: _ArbitrationId
     bus: int = 1  #: OpenXC's bus number
-    extended_request_address: int | None = None
-    extended_response_address: int | None = None
+    extended_request_address: _Byte | None = None
+    extended_response_address: _Byte | None = None
 
 
 class ConnectionSettings(_Section, frozen=True, kw_only=True):
@@ -150,6 +153,7 @@ class GatewaySettings(_Section, frozen=True, kw_only=True):
     state: str = ":memory:"  #: SQLite file of what outlives a restart
     allow_write: str | None = None  #: None: the whole bridge's
     ui: UserInterfaceName = "refuse"
+    language: str | None = None  #: the user's, ISO 639-1, for controls with translations; None: the environment's
     answer: tuple[AnswerRule, ...] = ()
     terminal15: str | None = None  #: the signal that tells the ignition; None: it is on
     terminal15_on: tuple[bool | int | str, ...] = (True, "on", "run", "start")  #: its values that mean on
@@ -303,9 +307,23 @@ def _check_gateway(gateway: GatewaySettings, source: str) -> None:
         if getattr(gateway, refresh) >= getattr(gateway, life):
             raise ConfigurationError(f"{source}: gateway.{refresh}: less than gateway.{life}, or tokens run out before")
     for index, connection in enumerate(gateway.connection):
-        for pins in connection.pins:
-            if not re.fullmatch(r"[1-9][0-9]?/[1-9][0-9]?", pins):
-                raise ConfigurationError(f'{source}: gateway.connection[{index}].pins: "{pins}" is no pair as "6/14"')
+        _check_connection(connection, f"{source}: gateway.connection[{index}]")
+    for index, rule in enumerate(gateway.answer):
+        try:
+            re.compile(rule.label)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ConfigurationError(
+                f"{source}: gateway.answer[{index}].label: not a regular expression: {error}"
+            ) from None
+
+
+def _check_connection(connection: ConnectionSettings, where: str) -> None:
+    for pins in connection.pins:
+        if not re.fullmatch(r"[1-9][0-9]?/[1-9][0-9]?", pins):
+            raise ConfigurationError(f'{where}.pins: "{pins}" is no pair as "6/14"')
+    for index, ecu in enumerate(connection.ecu):
+        if ecu.bus not in connection.pins.values():
+            raise ConfigurationError(f"{where}.ecu[{index}].bus: no pins of the connection lead to bus {ecu.bus}")
 
 
 def _explain(text: str) -> str:

@@ -230,6 +230,14 @@ def test_the_command_line_adds_to_the_gateways_table(file):
         ({"broker_token_refresh": 300.0}, "gateway.broker_token_refresh: less than gateway.broker_token_life"),
         ({"connection": [{"pins": {"6-14": 1}}]}, 'gateway.connection[0].pins: "6-14" is no pair'),
         ({"ui": "voice"}, "gateway.ui: "),
+        ({"answer": [{"label": "ok", "answer": 1}, {"label": "(", "answer": 1}]}, "gateway.answer[1].label: not a reg"),
+        ({"answer": [{"label": "ok", "answer": 1.5}]}, "gateway.answer[0].answer: "),
+        ({"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]}, "ecu[0].request_id: Expected `int` >= 0"),
+        (
+            {"connection": [{"ecu": [{"request_id": 1, "response_id": 2, "bus": 3}]}]},
+            "gateway.connection[0].ecu[0].bus: no pins of the connection lead to bus 3",
+        ),
+        ({"connection": [{"product": [{"number": 1 << 32, "name": ""}]}]}, "product[0].number: Expected `int` <= 4"),
         ({"certifcate": "x"}, 'did you mean "certificate"?'),
     ],
 )

@@ -6,6 +6,7 @@ Nothing is ever sent twice: gRPC's own retries are off. Must not know sessions.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -16,8 +17,12 @@ from grpc import aio
 
 from bridge import __version__
 from bridge.errors import RemoteSessionError
-from bridge.limits import GRPC_MESSAGE_LIMIT, LOGGED_LENGTH, REMOTE_CALL_TIMEOUT, REMOTE_CONNECT_TIMEOUT
+from bridge.limits import GRPC_MESSAGE_LIMIT, REMOTE_CALL_TIMEOUT, REMOTE_CONNECT_TIMEOUT
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
+from bridge.visible import one_line
+
+# gRPC's core writes to stderr by itself, past the log. What matters comes as a status, too.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -37,7 +42,7 @@ class CallFailed(RemoteSessionError):
     """A call had another status than OK."""
 
     def __init__(self, what: str, code: grpc.StatusCode, details: str | None) -> None:
-        super().__init__(f"{what}: {_one_line(details) or code.name}")
+        super().__init__(f"{what}: {_own_words(details) or code.name}")
         self.code = code
 
 
@@ -119,8 +124,6 @@ async def call(
         raise CallFailed(what, error.code(), error.details()) from None
 
 
-def _one_line(details: str | None) -> str:
-    """A server's own words, fit for a log: gRPC's list of all it has tried shortened to the last."""
-    last = _STATUS.sub("", (details or "").rpartition("last error: ")[2], count=1)
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in last).split())
-    return line if len(line) <= LOGGED_LENGTH else f"{line[:LOGGED_LENGTH]}..."
+def _own_words(details: str | None) -> str:
+    """A server's own words; of gRPC's list of all that it has tried only the last."""
+    return one_line(_STATUS.sub("", (details or "").rpartition("last error: ")[2], count=1))

@@ -13,6 +13,7 @@ from bridge import config
 from bridge.app import Bridge
 from bridge.cli.arguments import Verbs
 from bridge.cli.serving import log_to_stderr, serve
+from bridge.errors import ConfigurationError
 from bridge.policy import GRANTS
 
 _DESCRIPTION = """\
@@ -39,6 +40,11 @@ listeners:
   unix:PATH
   pty:LINK                         a pseudo-terminal, for apps that want a serial port
   serial:DEVICE@BAUD
+
+openOBD scripts (--gateway HOST:PORT):
+  The bridge serves openOBD on its own buses, and prints what to set for a script to find it. --ui says
+  who answers the controls that scripts show: the terminal that the bridge runs in (terminal), rules in the
+  configuration, [[gateway.answer]] (auto), or nobody, so that they fail (refuse, the default).
 
 writing (--allow-write, words separated by commas):
   none, signals, read-diagnostics, diagnostics, raw, all
@@ -69,6 +75,10 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--payload-format", choices=("json", "protobuf"), help="of new connections, until they send something (json)"
     )
+    parser.add_argument("--gateway", metavar="HOST:PORT", help="serve openOBD scripts here; port 0 takes a free one")
+    parser.add_argument(
+        "--ui", choices=("refuse", "terminal", "auto"), help="who answers openOBD scripts' controls (refuse)"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
     parser.set_defaults(run=run)
 
@@ -86,10 +96,18 @@ def run(arguments: argparse.Namespace) -> int:
             "allow_write": arguments.allow_write,
             "payload_format": arguments.payload_format,
             "log_level": arguments.log_level,
+            "gateway": _given(listen=arguments.gateway, ui=arguments.ui),
         },
     )
+    if arguments.ui is not None and settings.gateway.listen is None:
+        raise ConfigurationError("--ui is for openOBD scripts' controls; it needs --gateway HOST:PORT, too")
     log_to_stderr(settings.log_level)
     return asyncio.run(_serve(settings))
+
+
+def _given(**values: str | None) -> dict[str, str] | None:
+    """Those that are given; None where none is."""
+    return {key: value for key, value in values.items() if value is not None} or None
 
 
 async def _serve(settings: config.Settings) -> int:

@@ -66,9 +66,9 @@ class Conversation(abc.ABC, Generic[Message]):
     """All channels of one stream."""
 
     def __init__(
-        self, vehicle: Vehicle, session: Session, put: Callable[[Message], None], measured: Callable[[float], None]
+        self, vehicle: Vehicle, session: Session, put: Callable[[Message], None], measured: Callable[[int, float], None]
     ) -> None:
-        """`put` gets what is heard, `measured` the seconds from a request to the first answer."""
+        """`put` gets what is heard, `measured` a bus number and the seconds from a request to the first answer."""
         self._vehicle = vehicle
         self._session = session
         self._put: Callable[[Message], None] = put
@@ -168,7 +168,7 @@ class _IsotpChannel:
         bus: Bus,
         channel: messages.IsotpChannel,
         heard: Callable[[bytes], None],
-        measured: Callable[[float], None],
+        measured: Callable[[int, float], None],
     ) -> None:
         self._vehicle = vehicle
         self._bus = bus
@@ -232,7 +232,7 @@ class _IsotpChannel:
 
     def _receive(self, data: bytes) -> None:
         if self._asked_at is not None:
-            self._measured(self._loop.time() - self._asked_at)
+            self._measured(self._bus.number, self._loop.time() - self._asked_at)
             self._asked_at = None
         self._heard(data)
 

@@ -20,9 +20,9 @@ class Pins:
     minus: int  #: CAN-L
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Connection:
-    """One vehicle and how its buses are wired."""
+    """One vehicle and how its buses are wired. Compared by identity."""
 
     settings: ConnectionSettings
     buses: dict[Pins, int]  #: to OpenXC's bus numbers

@@ -15,13 +15,19 @@ from grpc import aio
 
 from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
-from bridge.gateway.connections import Connections
+from bridge.gateway.broker import Broker
+from bridge.gateway.connections import Connection, Connections
 from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Unauthenticated
+from bridge.gateway.health import Health, Report
+from bridge.gateway.scanning import Scanner
 from bridge.gateway.sessions import Session, Sessions
+from bridge.gateway.signatures import FunctionIds
 from bridge.gateway.store import Store
 from bridge.gateway.tokens import TokenKind, Tokens
+from bridge.gateway.variables import TICKET_KEY, VIN_KEY, ConnectionVariables, Room, Variables
 from bridge.gateway.vehicle import Vehicle
+from bridge.limits import CONNECTION_VARIABLES_SIZE_LIMIT
 from bridge.openobd.messages import Authenticate
 
 _log = logging.getLogger(__name__)
@@ -62,8 +68,13 @@ class Core:
             }
         )
         self.sessions = Sessions(self.tokens, store, self._session_changed)
+        self.health = Health()
+        self.scanner = Scanner(vehicle, self.note_latency)
+        self.function_ids = FunctionIds(store)
+        self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)
         self.bus_watchers: set[Callable[[int, str], None]] = set()  #: told (bus number, state) when a bus is lost
         self._muted: frozenset[int] = frozenset()
+        self._notes: dict[tuple[str, Connection], Variables] = {}
 
     # Who calls
 
@@ -111,12 +122,40 @@ class Core:
 
     def bus_state_changed(self, bus: int, state: BusState) -> None:
         """A vehicle connection came, went or fell ill."""
+        self._observe(bus, state)
         if state in (BusState.GONE, BusState.BUS_OFF, BusState.CLOSED):
+            self.scanner.bus_lost(bus)
             for watcher in list(self.bus_watchers):
                 watcher(bus, state.value)
 
-    def note_latency(self, seconds: float) -> None:
-        """The time from a request to the first answer of an ECU."""
+    def note_latency(self, bus: int, seconds: float) -> None:
+        """The time from a request on a bus to the first answer of an ECU."""
+        self.health.answered(bus, seconds)
+
+    def connection_report(self, session: Session) -> Report:
+        """How the session's CAN buses do, or those that the connection has while the session has configured none."""
+        buses = {*session.buses.values()} or {*session.connection.buses.values()} & self.vehicle.buses.keys()
+        self.look_at_buses()
+        return self.health.report(buses)
+
+    def look_at_buses(self) -> None:
+        """Note how the buses do: what opening and closing them does is not reported."""
+        for number, bus in self.vehicle.buses.items():
+            self._observe(number, bus.state)
+
+    def known_vin(self, connection: Connection) -> str:
+        """The VIN of a connection's vehicle, as configured or as read of late; "" where it is not known."""
+        return self.scanner.known_vin(connection)
+
+    def _observe(self, bus: int, state: BusState) -> None:
+        self.health.observe(bus, state in (BusState.UP, BusState.ERROR_PASSIVE), self.wall_clock())
+
+    def connection_variables(self, session: Session) -> ConnectionVariables:
+        """What is known of a session's connection. Its partner's notes outlive the session."""
+        known = {VIN_KEY: self.known_vin(session.connection), TICKET_KEY: session.ticket}
+        key = (session.partner, session.connection)
+        notes = self._notes.setdefault(key, Variables(Room(CONNECTION_VARIABLES_SIZE_LIMIT)))
+        return ConnectionVariables({key: value for key, value in known.items() if value}, notes)
 
     def _session_changed(self, session: Session) -> None:
         """OpenXC clients are muted on a bus while an open session that mutes them has configured it."""

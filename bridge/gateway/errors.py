@@ -13,6 +13,7 @@ from bridge.errors import ClientError
 class Status(enum.Enum):
     """gRPC's status codes, as far as the gateway uses them (grpc/status.h)."""
 
+    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
@@ -50,6 +51,12 @@ class WrongState(CallError):
     status = Status.FAILED_PRECONDITION
 
 
+class Declined(CallError):
+    """Whoever should do it has tried, and says why it cannot be done."""
+
+    status = Status.FAILED_PRECONDITION
+
+
 class NotFound(CallError):
     """There is no such session, variable, bus or function."""
 
@@ -78,6 +85,12 @@ class Overdue(CallError):
     """Somebody else did not answer in time."""
 
     status = Status.DEADLINE_EXCEEDED
+
+
+class Cancelled(CallError):
+    """The call is no longer wanted; clients take it for a quiet end."""
+
+    status = Status.CANCELLED
 
 
 class Aborted(CallError):

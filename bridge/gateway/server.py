@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -19,18 +21,28 @@ from bridge.errors import ConfigurationError
 from bridge.gateway.addresses import Endpoints, parse_endpoint
 from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
+from bridge.gateway.repeating import Repeating
 from bridge.gateway.services.can import CanService
 from bridge.gateway.services.config import ConfigService
+from bridge.gateway.services.connection_monitor import ConnectionMonitorService
 from bridge.gateway.services.doip import DoipService
+from bridge.gateway.services.function import FunctionService
+from bridge.gateway.services.function_broker import FunctionBrokerService
 from bridge.gateway.services.kline import KlineService
+from bridge.gateway.services.logs import LoggingService
+from bridge.gateway.services.product_info import ProductInfoService
 from bridge.gateway.services.session import SessionService
 from bridge.gateway.services.session_controller import SessionControllerService
 from bridge.gateway.services.terminal15 import Terminal15Service
+from bridge.gateway.services.ticket_info import TicketInfoService
+from bridge.gateway.services.user_interface import UserInterfaceService
+from bridge.gateway.services.vehicle_info import VehicleInfoService
 from bridge.gateway.store import Store
+from bridge.gateway.user_interface.choosing import make_user_interface
 from bridge.gateway.vehicle import Vehicle
-from bridge.limits import GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
+from bridge.limits import ABANDONED_PERIOD, CLOSE_GRACE, GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
 from bridge.openobd import services
-from bridge.openobd.endpoint import Endpoint
+from bridge.openobd.endpoint import TLS_PORT, Endpoint
 
 _log = logging.getLogger(__name__)
 
@@ -66,45 +78,83 @@ class Gateway:
         self._credentials = _credentials(settings)
         self._advertised = parse_endpoint(settings.advertise, "gateway.advertise") if settings.advertise else None
         self._partners = partners_from(environment, settings)
+        self._interface = make_user_interface(settings, environment)
         self.core = Core(settings, vehicle, Store(settings.state), partners=self._partners)
         self._server: aio.Server | None = None
+        self._function_broker: FunctionBrokerService | None = None
+        self._running = ExitStack()
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            ConfigurationError: the port is in use, or the address is not this machine's.
+            ConfigurationError: the port is in use, or the address is not this machine's; the terminal is not there.
         """
-        self._server = aio.server(interceptors=[Answering()], options=_OPTIONS)
+        self._interface.open()
+        self.core.look_at_buses()
+        server = aio.server(interceptors=[Answering()], options=_OPTIONS)
         try:
             if self._credentials is None:
-                port = self._server.add_insecure_port(str(self.endpoint))
+                port = server.add_insecure_port(str(self.endpoint))
             else:
-                port = self._server.add_secure_port(str(self.endpoint), self._credentials)
+                port = server.add_secure_port(str(self.endpoint), self._credentials)
         except RuntimeError:
             raise ConfigurationError(
                 f"the gateway cannot listen on {self.endpoint}: the port is in use, or the address is not this "
                 "machine's; choose another one with --gateway HOST:PORT"
             ) from None
         self.endpoint = Endpoint(self.endpoint.host, port)
-        self._add_services(self._server, Endpoints(self.endpoint, self._advertised))
-        await self._server.start()
+        self._add_services(server, Endpoints(self.endpoint, self._advertised))
+        await server.start()
+        self._server = server
+        if self._credentials is None and not self.endpoint.loopback:
+            _log.warning(
+                "openOBD is served in the clear on %s: secrets and tokens can be read on the way", self.endpoint
+            )
+        sessions, clock = self.core.sessions, self.core.clock
+        self._running.enter_context(Repeating(lambda: sessions.fail_abandoned(clock()), ABANDONED_PERIOD))
 
     def _add_services(self, server: aio.Server, endpoints: Endpoints) -> None:
         services.add_sessionControllerServicer_to_server(SessionControllerService(self.core, endpoints), server)
         services.add_sessionServicer_to_server(SessionService(self.core), server)
+        self._function_broker = FunctionBrokerService(self.core, endpoints)
+        services.add_functionBrokerServicer_to_server(self._function_broker, server)
+        services.add_functionServicer_to_server(FunctionService(self.core), server)
         services.add_configServicer_to_server(ConfigService(self.core), server)
         services.add_canServicer_to_server(CanService(self.core), server)
         services.add_terminal15Servicer_to_server(Terminal15Service(self.core), server)
         services.add_klineServicer_to_server(KlineService(self.core), server)
         services.add_doipServicer_to_server(DoipService(self.core), server)
+        services.add_connectionMonitorServicer_to_server(ConnectionMonitorService(self.core), server)
+        services.add_vehicleInfoServicer_to_server(VehicleInfoService(self.core), server)
+        services.add_productInfoServicer_to_server(ProductInfoService(self.core), server)
+        services.add_ticketInfoServicer_to_server(TicketInfoService(self.core), server)
+        services.add_loggingServicer_to_server(LoggingService(self.core), server)
+        services.add_userInterfaceServicer_to_server(UserInterfaceService(self.core, self._interface), server)
+
+    def announce_end(self, seconds: float | None = None) -> None:
+        """Tell function launchers that the gateway will end in so many seconds; None: in gateway.reconnect_notice.
+
+        For who plans the end of a gateway, beside another one that takes over. It changes nothing else: a launcher
+        that connects again to this gateway is served until stop(), which tells all of them once more.
+        """
+        self.core.broker.announce_end(self._settings.reconnect_notice if seconds is None else seconds)
 
     async def stop(self) -> None:
-        """End all sessions and calls, and listen no more. Calling it twice is fine."""
-        self.core.sessions.end_all()
+        """End all sessions and calls, and listen no more, in little more than CLOSE_GRACE. Calling it twice is fine.
+
+        Function launchers are told before, with the seconds that they really have: none worth counting.
+        """
+        self._running.close()
         if self._server is not None:
             server, self._server = self._server, None
+            assert self._function_broker is not None
+            self.core.sessions.end_all()
+            await self._function_broker.end(CLOSE_GRACE)
             await server.stop(grace=0)
+        self.core.sessions.end_all()
+        await self.core.scanner.close()
+        self._interface.close()
         self.core.store.close()
 
     def bus_state_changed(self, bus: int, state: BusState) -> None:
@@ -116,6 +166,8 @@ class Gateway:
         shown = Endpoints(self.endpoint, self._advertised).towards("")
         security = "TLS" if self._credentials is not None else "in the clear"
         lines = [f"  openOBD scripts connect to {shown} ({security})"]
+        if self._credentials is not None and shown.port != TLS_PORT:
+            lines.append(f"    beware: the openobd library for Python speaks TLS to port {TLS_PORT} only")
         partner = self.core.partners[0]
         secret = partner.client_secret if partner == BENCH_PARTNER else "..."
         return [
@@ -159,4 +211,26 @@ def _credentials(settings: GatewaySettings) -> grpc.ServerCredentials | None:
             texts.append(Path(path).read_bytes())
         except OSError as error:
             raise ConfigurationError(f"gateway.{key}: {path}: {error.strerror or error}") from None
+    _check_pair(settings.certificate, settings.key)
     return grpc.ssl_server_credentials([(texts[0], texts[1])])
+
+
+def _check_pair(certificate: str | None, key: str | None) -> None:
+    """gRPC itself would not say before the first call that a certificate or its key is of no use."""
+    assert certificate is not None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None)
+        if why == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(
+                f"gateway.key: {key} is not the key of gateway.certificate, {certificate}"
+            ) from None
+        raise ConfigurationError(
+            f"gateway.certificate and gateway.key: {certificate} and {key} are not a certificate and its key in PEM, "
+            "without a passphrase"
+        ) from None
+
+
+def _no_passphrase() -> str:
+    return ""

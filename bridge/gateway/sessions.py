@@ -7,17 +7,18 @@ Every `now` is monotonic seconds. Source: openOBD's documentation and protocol c
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bridge.gateway.connections import Connection
-from bridge.gateway.contexts import Context, Room, Variables
-from bridge.gateway.errors import Exhausted, NotFound, Unauthenticated, WrongState
+from bridge.gateway.contexts import Context
+from bridge.gateway.errors import Exhausted, NotFound, WrongState
 from bridge.gateway.states import Event, State
 from bridge.gateway.tokens import Claim, TokenKind, Tokens
-from bridge.limits import CONTEXT_DEPTH_LIMIT, PARTNER_SESSIONS_LIMIT, SESSIONS_LISTED
+from bridge.gateway.variables import Room, Variables
+from bridge.limits import CONTEXT_DEPTH_LIMIT, ENDED_CONTEXTS_LIMIT, PARTNER_SESSIONS_LIMIT, SESSIONS_LISTED
 from bridge.openobd.messages import BusConfiguration, ConfiguredChannel, ServiceResult
 
 BY_AUTHENTICATION = frozenset((TokenKind.AUTHENTICATION,))
@@ -40,7 +41,8 @@ class Session:
     buses: dict[str, int] = field(default_factory=dict)  #: its CAN buses: bus name -> OpenXC's bus number
     channels: dict[bytes, ConfiguredChannel] = field(default_factory=dict)  #: opened so far, by their content
     muted: bool = True  #: OpenXC clients may not write on its buses
-    streams: int = 0  #: open now
+    claimed: bool = False  #: somebody has authenticated in it
+    ended: deque[Context] = field(default_factory=deque)  #: contexts that are over and may still be monitored
     root: Context = field(init=False)
     variables: Variables = field(init=False)  #: of the whole session
 
@@ -52,6 +54,11 @@ class Session:
     def innermost(self) -> Context:
         """The context that is at work."""
         return next(iter(self.root.chain))
+
+    @property
+    def streams(self) -> int:
+        """How many are open now."""
+        return self.room.streams
 
     @property
     def state(self) -> State:
@@ -170,17 +177,13 @@ class Sessions:
 
         Raises:
             Unauthenticated: the token does not hold.
-            WrongState: its context is over, or not in the state that goes with the token.
+            WrongState: its context is over; one may be monitored even so.
         """
         claim = self._tokens.check(token, kinds, now)
         context = claim.holder
         assert isinstance(context, Context)
-        if claim.kind is TokenKind.MONITOR:
-            return context
-        if context.state.final:
+        if context.state.final and claim.kind is not TokenKind.MONITOR:
             raise WrongState(f"the session or its function context is {context.state.value}")
-        if claim.kind is TokenKind.SESSION and context.state is not State.ACTIVE:
-            raise Unauthenticated("the session token has run out")
         return context
 
     def claim(self, token: str, kinds: frozenset[TokenKind], now: float) -> Claim:
@@ -215,7 +218,9 @@ class Sessions:
         """
         context.authenticate()
         self._tokens.revoke(TokenKind.AUTHENTICATION, context)
-        self._report(self.of(context))
+        session = self.of(context)
+        session.claimed = True
+        self._report(session)
         return self.session_token(context, now)
 
     def session_token(self, context: Context, now: float) -> str:
@@ -236,7 +241,7 @@ class Sessions:
         session = self.of(context)
         if sum(1 for _ in session.root.chain) >= CONTEXT_DEPTH_LIMIT:
             raise Exhausted(f"{CONTEXT_DEPTH_LIMIT} function contexts within one another are enough")
-        inner = context.start_inner(session.room)
+        inner = context.start_inner()
         self._sessions[inner] = session
         monitor = self.monitor_token(inner, now)
         authentication = self._tokens.issue(TokenKind.AUTHENTICATION, inner, now)
@@ -249,14 +254,19 @@ class Sessions:
         A caller whose function could not be started finishes the inner context with its own token:
         while one lives within, that one ends and the caller's stays.
         """
-        session = self.of(context)
-        target = context.inner or context
-        for each in target.chain:
-            self._end(each, Event.FINISH, result)
-        if target is session.root:
-            self._over_now(session)
-        else:
-            self._report(session)
+        self._end(self.of(context), (context.inner or context).chain, Event.FINISH, result)
+
+    def fail_abandoned(self, now: float) -> None:
+        """End what nobody can end any more, so that callers stop waiting and buses are free again.
+
+        That is the innermost context of a session when every token to act in it has run out and none of its
+        streams is open. A session that nobody has claimed yet stays: its partner may ask for another token.
+        """
+        for session in self.open:
+            context = session.innermost
+            held = context.streams or any(self._tokens.any_held(kind, context, now) for kind in BY_EITHER)
+            if not held and (session.claimed or context is not session.root):
+                self._end(session, [context], Event.FAIL)
 
     def parent_token(self, context: Context, now: float) -> str:
         """For the last message about a context that is over: what lets its parent be claimed again.
@@ -274,21 +284,28 @@ class Sessions:
 
     # Ends
 
-    def _end(self, context: Context, event: Event, result: ServiceResult | None = None) -> None:
-        self._sessions.pop(context, None)
-        for kind in (TokenKind.AUTHENTICATION, TokenKind.SESSION):
-            self._tokens.revoke(kind, context)
-        context.end(event, result)
+    def _end(
+        self, session: Session, contexts: Iterable[Context], event: Event, result: ServiceResult | None = None
+    ) -> None:
+        """End contexts, innermost first. Nobody learns of it before all of it is done."""
+        ended = list(contexts)
+        for context in ended:
+            context.end(event, result)
+            del self._sessions[context]
+            for kind in BY_EITHER:
+                self._tokens.revoke(kind, context)
+            session.ended.append(context)
+        while len(session.ended) > ENDED_CONTEXTS_LIMIT:
+            self._tokens.revoke_all(session.ended.popleft())
+        if session.state.final:
+            del self._open[session.id]
+            session.variables.clear()
+        self._report(session)
+        for context in ended:
+            context.tell_ended()
 
     def _end_all(self, session: Session, event: Event) -> None:
-        for context in session.root.chain:
-            self._end(context, event)
-        self._over_now(session)
-
-    def _over_now(self, session: Session) -> None:
-        del self._open[session.id]
-        session.variables.clear()
-        self._report(session)
+        self._end(session, session.root.chain, event)
 
     def _report(self, session: Session) -> None:
         record = Record(session.id, session.partner, session.created_at, session.state)

@@ -42,7 +42,7 @@ class Event(enum.Enum):
     INNER_ENDS = "the inner context ends"
     FINISH = "finish"
     INTERRUPT = "interruptSession"
-    FAIL = "restart of the gateway"
+    FAIL = "its holder or the gateway is gone"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {

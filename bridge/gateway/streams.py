@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Generic, TypeVar
 
 from grpc import aio
 
 from bridge.gateway.contexts import Context
 from bridge.gateway.core import Call
-from bridge.gateway.errors import CallError, Exhausted, WrongState
+from bridge.gateway.errors import CallError, WrongState
 from bridge.gateway.sessions import Session
 from bridge.gateway.states import State
-from bridge.limits import SESSION_STREAMS_LIMIT, STREAM_QUEUE_LIMIT
+from bridge.limits import STREAM_QUEUE_LIMIT
 
 _log = logging.getLogger(__name__)
 
@@ -94,21 +95,20 @@ class ContextStream(Stream[Message]):
     """A stream of a function context: it ends with it, and counts for its session. `async with` it."""
 
     def __init__(self, call: Call, session: Session, context: Context, limit: int = STREAM_QUEUE_LIMIT) -> None:
-        """Raises Exhausted where the session has too many streams open."""
         super().__init__(call, limit)
-        if session.streams >= SESSION_STREAMS_LIMIT:
-            raise Exhausted(f"the session has {SESSION_STREAMS_LIMIT} streams open already")
         self._session = session
         self._context = context
+        self._open = ExitStack()
 
     async def __aenter__(self) -> ContextStream[Message]:
-        self._session.streams += 1
-        self._forget = self._context.when_ended(self._context_ended)
+        """Raises Exhausted where the session has too many streams open."""
+        self._open.enter_context(self._session.room.stream())
+        self._open.enter_context(self._context.held())
+        self._open.callback(self._context.when_ended(self._context_ended))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._session.streams -= 1
-        self._forget()
+        self._open.close()
 
     def _context_ended(self, context: Context) -> None:
         if context.state is State.FINISHED:

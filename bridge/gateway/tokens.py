@@ -1,7 +1,7 @@
 """Bearer tokens: what each kind is for, how long it lives, whose it is.
 
-Only digests are kept, so neither memory nor a log has a token, and finding one takes the same time
-whatever its text. This module must not know calls or clocks: `now` is monotonic seconds.
+Only digests are kept, so neither memory nor a log has a token, and how long it takes to find one tells
+nothing about its text. This module must not know calls or clocks: `now` is monotonic seconds.
 
 Source: openOBD's documentation (kinds and lives of tokens).
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import hmac
 import secrets
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from bridge.gateway.errors import Exhausted, Unauthenticated
-from bridge.limits import CONTEXT_TOKENS_LIMIT, TOKENS_LIMIT
+from bridge.limits import CONTEXT_TOKENS_LIMIT, PARTNER_TOKENS_LIMIT, TOKENS_LIMIT
 
 _TOKEN_BYTES = 32  # 256 bits
 
@@ -32,6 +32,15 @@ class TokenKind(enum.Enum):
     BROKER = "function broker token"
 
 
+_HELD_LIMITS = {
+    TokenKind.CONTROLLER: PARTNER_TOKENS_LIMIT,
+    TokenKind.BROKER: PARTNER_TOKENS_LIMIT,
+    TokenKind.AUTHENTICATION: CONTEXT_TOKENS_LIMIT,
+    TokenKind.SESSION: CONTEXT_TOKENS_LIMIT,
+    TokenKind.MONITOR: CONTEXT_TOKENS_LIMIT,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a valid token says: its kind, whose it is (a partner or a function context), from when to when."""
@@ -40,12 +49,6 @@ class Claim:
     holder: Hashable
     issued: float
     expires: float
-
-
-@dataclass(slots=True)
-class _Entry:
-    digest: bytes
-    claim: Claim
 
 
 class Tokens:
@@ -57,36 +60,31 @@ class Tokens:
         """`lives` are seconds, `make` gives texts that nobody can guess."""
         self._lives = dict(lives)
         self._make = make
-        self._entries: dict[bytes, _Entry] = {}
-        self._ages: dict[TokenKind, deque[bytes]] = {kind: deque() for kind in TokenKind}
-        self._held: dict[tuple[TokenKind, Hashable], deque[bytes]] = {}
+        self._claims: dict[TokenKind, OrderedDict[bytes, Claim]] = {kind: OrderedDict() for kind in TokenKind}
+        self._held: dict[tuple[TokenKind, Hashable], OrderedDict[bytes, None]] = {}
 
     def __len__(self) -> int:
         """How many tokens are known."""
-        return len(self._entries)
+        return sum(map(len, self._claims.values()))
 
     def issue(self, kind: TokenKind, holder: Hashable, now: float) -> str:
-        """A new token. A holder keeps a few of a kind: the oldest goes when there would be too many.
+        """A new token. A holder keeps so many of a kind: the first one, which may still be on its way
+        to whom it is for, and the newest.
 
         Raises:
             Exhausted: there are too many of all holders.
         """
         self._forget_expired(kind, now)
-        held = self._held.setdefault((kind, holder), deque())
-        if len(held) >= CONTEXT_TOKENS_LIMIT:
-            self._entries.pop(held.popleft(), None)
-        ages = self._ages[kind]
-        while ages and ages[0] not in self._entries:
-            ages.popleft()
-        if len(ages) >= TOKENS_LIMIT:
-            self._ages[kind] = ages = deque(digest for digest in ages if digest in self._entries)
-            if len(ages) >= TOKENS_LIMIT:
-                raise Exhausted(f"too many {kind.value}s are in use; try again when some have run out")
+        held = self._held.get((kind, holder), ())
+        if len(held) >= _HELD_LIMITS[kind]:
+            self._forget(kind, next(islice(held, 1, None)))
+        claims = self._claims[kind]
+        if len(claims) >= TOKENS_LIMIT:
+            raise Exhausted(f"too many {kind.value}s are in use; try again when some have run out")
         text = self._make()
         digest = _digest(text)
-        self._entries[digest] = _Entry(digest, Claim(kind, holder, now, now + self._lives[kind]))
-        ages.append(digest)
-        held.append(digest)
+        claims[digest] = Claim(kind, holder, now, now + self._lives[kind])
+        self._held.setdefault((kind, holder), OrderedDict())[digest] = None
         return text
 
     def check(self, text: str, kinds: frozenset[TokenKind], now: float) -> Claim:
@@ -96,21 +94,26 @@ class Tokens:
             Unauthenticated: it is unknown, has run out, or is of another kind; the text never has the token.
         """
         digest = _digest(text)
-        entry = self._entries.get(digest)
-        if entry is None or not hmac.compare_digest(entry.digest, digest):
+        claim = next((claims[digest] for claims in self._claims.values() if digest in claims), None)
+        if claim is None:
             raise Unauthenticated("the token is unknown, has run out or was used")
-        if entry.claim.expires <= now:
-            self._entries.pop(digest)
-            raise Unauthenticated(f"the {entry.claim.kind.value} has run out")
-        if entry.claim.kind not in kinds:
+        if claim.expires <= now:
+            self._forget(claim.kind, digest)
+            raise Unauthenticated(f"the {claim.kind.value} has run out")
+        if claim.kind not in kinds:
             wanted = " or ".join(sorted(kind.value for kind in kinds))
-            raise Unauthenticated(f"this call takes the {wanted}, not the {entry.claim.kind.value}")
-        return entry.claim
+            raise Unauthenticated(f"this call takes the {wanted}, not the {claim.kind.value}")
+        return claim
+
+    def any_held(self, kind: TokenKind, holder: Hashable, now: float) -> bool:
+        """Whether somebody has a token of a kind that has not run out."""
+        held = self._held.get((kind, holder))
+        return held is not None and self._claims[kind][next(reversed(held))].expires > now
 
     def revoke(self, kind: TokenKind, holder: Hashable) -> None:
         """Forget all tokens of a kind that somebody holds."""
         for digest in self._held.pop((kind, holder), ()):
-            self._entries.pop(digest, None)
+            del self._claims[kind][digest]
 
     def revoke_all(self, holder: Hashable) -> None:
         """Forget everything that somebody holds."""
@@ -119,24 +122,17 @@ class Tokens:
 
     def _forget_expired(self, kind: TokenKind, now: float) -> None:
         """Tokens of one kind live equally long, so the oldest run out first."""
-        ages = self._ages[kind]
-        while ages:
-            entry = self._entries.get(ages[0])
-            if entry is not None and entry.claim.expires > now:
+        claims = self._claims[kind]
+        while claims:
+            digest, claim = next(iter(claims.items()))
+            if claim.expires > now:
                 return
-            digest = ages.popleft()
-            if entry is not None:
-                del self._entries[digest]
-                self._no_longer_held(entry.claim, digest)
+            self._forget(kind, digest)
 
-    def _no_longer_held(self, claim: Claim, digest: bytes) -> None:
-        key = (claim.kind, claim.holder)
-        held = self._held.get(key)
-        if held is None:
-            return
-        if digest in held:
-            held.remove(digest)
-        if not held:
+    def _forget(self, kind: TokenKind, digest: bytes) -> None:
+        key = (kind, self._claims[kind].pop(digest).holder)
+        del self._held[key][digest]
+        if not self._held[key]:
             del self._held[key]
 
 

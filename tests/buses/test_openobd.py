@@ -602,4 +602,4 @@ class TestFrames:
         remote.wire.jolt()
         await lost_and_found(listener)
         assert caplog.text.count("openOBD hears only ids that are named, as in ?raw=0x123,0x456") == 1
-        await until(lambda: remote.bench.gateway.core.sessions.open[0].streams == 1)
+        await remote.heard_by_gateway()

@@ -38,16 +38,21 @@ class OpenOBD:
         """Start a script of scripts_openobd/ with a plain python."""
         return self._start((str(SCRIPTS / name), *arguments), port, variables)
 
-    def run(self, file: str, port: int, *arguments: str, ticket: str = "1", **variables: str) -> Process:
-        """`python -m openobd run` of a file in scripts_openobd/, on a ticket."""
+    def run(
+        self, file: str, port: int, *arguments: str, ticket: str = "1", directory: Path = SCRIPTS, **variables: str
+    ) -> Process:
+        """`python -m openobd run` of a file in scripts_openobd/, or in another directory, on a ticket."""
         command = ("-m", "openobd", "run", "--file", file, "--ticket", ticket, *arguments)
-        return self._start(command, port, variables)
+        return self._start(command, port, variables, directory)
 
-    def serve(self, modules: str, port: int, *arguments: str, **variables: str) -> Process:
-        """`python -m openobd serve` of a directory in scripts_openobd/."""
-        return self._start(("-m", "openobd", "serve", "--modules", modules, *arguments), port, variables)
+    def serve(self, modules: str, port: int, *arguments: str, directory: Path = SCRIPTS, **variables: str) -> Process:
+        """`python -m openobd serve` of a directory in scripts_openobd/, or in another one."""
+        command = ("-m", "openobd", "serve", "--modules", modules, *arguments)
+        return self._start(command, port, variables, directory)
 
-    def _start(self, arguments: tuple[str, ...], port: int, variables: dict[str, str]) -> Process:
+    def _start(
+        self, arguments: tuple[str, ...], port: int, variables: dict[str, str], directory: Path = SCRIPTS
+    ) -> Process:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OPENOBD_", "GRPC_"))
         }
@@ -60,7 +65,7 @@ class OpenOBD:
             **CREDENTIALS,
             **variables,
         }
-        process = Process((self._bin / "python", *arguments), environment, SCRIPTS, join_errors=True)
+        process = Process((self._bin / "python", *arguments), environment, directory, join_errors=True)
         self._started.append(process)
         return process
 

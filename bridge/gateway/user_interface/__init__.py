@@ -1,0 +1,1 @@
+"""How the controls of openOBD scripts reach a user, and how the answers come back: three ways, one of them chosen."""

@@ -1,0 +1,393 @@
+"""The server: who reaches it and how, what it takes, and what it never tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from grpc import aio
+
+from bridge.config import PartnerSettings
+from bridge.errors import ConfigurationError
+from bridge.gateway import tokens
+from bridge.limits import GRPC_MESSAGE_LIMIT, PARTNER_SESSIONS_LIMIT, SESSION_STREAMS_LIMIT
+from bridge.openobd.messages import (
+    Authenticate,
+    EmptyMessage,
+    LogMessage,
+    Result,
+    ServiceResult,
+    SessionId,
+    TicketId,
+)
+
+from .bench import SOON, Bench, Caller, bearer
+from .http2 import Connection
+from .refusals import refusal, refused
+
+SUCCESS = ServiceResult(result=[Result.RESULT_SUCCESS])
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def files(authority, tmp_path_factory) -> Path:
+    """A certificate for loopback and its key, and files that are of no use."""
+    folder = tmp_path_factory.mktemp("tls")
+    mine, other = authority.issue_cert("127.0.0.1", "localhost"), authority.issue_cert("127.0.0.1")
+    (folder / "certificate.pem").write_bytes(b"".join(blob.bytes() for blob in mine.cert_chain_pems))
+    (folder / "key.pem").write_bytes(mine.private_key_pem.bytes())
+    (folder / "other-key.pem").write_bytes(other.private_key_pem.bytes())
+    (folder / "text.pem").write_text("just some text\n")
+    (folder / "empty.pem").write_text("")
+    (folder / "cut.pem").write_bytes(mine.private_key_pem.bytes()[:100])
+    secret = serialization.load_pem_private_key(mine.private_key_pem.bytes(), None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"a passphrase"),
+    )
+    (folder / "encrypted.pem").write_bytes(secret)
+    return folder
+
+
+def tls(files: Path) -> dict[str, str]:
+    return {"certificate": str(files / "certificate.pem"), "key": str(files / "key.pem")}
+
+
+def mistake(**settings: object) -> str:
+    """The one line with which a gateway with these settings does not even begin."""
+    with pytest.raises(ConfigurationError) as error:
+        Bench(**settings)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+async def log_in(channel: aio.Channel) -> str:
+    async with Caller(channel) as caller, asyncio.timeout(SOON):
+        return await caller.log_in()
+
+
+def own_addresses() -> list[str]:
+    """This machine's addresses besides loopback, as far as its routes tell."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return []
+        return [probe.getsockname()[0]]
+
+
+def reachable() -> list[tuple[str, str]]:
+    """Where a gateway listens, and addresses at which it is called then."""
+    hosts = ["127.0.0.1", "127.0.0.2", *own_addresses()]
+    pairs = [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "127.0.0.1"), *(("0.0.0.0:0", host) for host in hosts)]
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return pairs
+    return [*pairs, ("[::1]:0", "[::1]"), *(("[::]:0", host) for host in ("[::1]", *hosts))]
+
+
+# Listening
+
+
+async def test_a_free_port_is_taken_and_told(bench) -> None:
+    assert bench.gateway.endpoint.port > 0
+    assert f"OPENOBD_GRPC_HOST=127.0.0.1 OPENOBD_GRPC_PORT={bench.gateway.endpoint.port}" in "\n".join(
+        bench.gateway.describe()
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"tls": True}], ids=["clear", "tls"])
+async def test_a_port_in_use_is_one_line(bench, files, settings) -> None:
+    second = Bench(listen=bench.address, **(tls(files) if settings else {}))
+    with pytest.raises(ConfigurationError) as error:
+        await second.gateway.start()
+    await second.gateway.stop()
+    assert str(error.value).startswith(f"the gateway cannot listen on {bench.address}: the port is in use")
+    assert "\n" not in str(error.value)
+
+
+async def test_an_address_of_another_machine_is_one_line() -> None:
+    bench = Bench(listen="192.0.2.1:50051", insecure=True)
+    with pytest.raises(ConfigurationError, match="the address is not this machine's"):
+        await bench.gateway.start()
+    await bench.gateway.stop()
+
+
+async def test_stopping_twice_is_fine_and_frees_the_port() -> None:
+    async with Bench() as bench:
+        await bench.gateway.stop()
+        async with Bench(listen=bench.address):
+            pass
+
+
+async def test_a_stop_is_quick_whatever_is_under_way(bench, caller) -> None:
+    streams = [caller.session.openSessionTokenStream(EmptyMessage(), metadata=caller.metadata) for _ in range(20)]
+    monitor = caller.connectionMonitor.openConnectorInformationStream(EmptyMessage(), metadata=caller.metadata)
+    await monitor.read()
+    scan = caller.vehicleInfo.getEcuList(EmptyMessage(), metadata=caller.metadata)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1.0):
+        await bench.gateway.stop()
+    with pytest.raises((aio.AioRpcError, asyncio.CancelledError)):
+        await scan
+    for stream in streams:
+        stream.cancel()
+
+
+# In the clear, and TLS
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "bench.example:0", *own_addresses()])
+async def test_beyond_loopback_nothing_is_served_in_the_clear(listen) -> None:
+    said = mistake(listen=listen)
+    assert said.startswith("gateway.listen: other machines reach")
+    assert "gateway.insecure = true" in said
+    assert "gateway.certificate" in said
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.0.0.2:0", "localhost:0"])
+async def test_this_machine_is_served_in_the_clear_without_a_word(listen, caplog) -> None:
+    async with Bench(listen=listen) as bench:
+        await log_in(aio.insecure_channel(bench.address))
+    assert not caplog.records
+
+
+async def test_insecure_is_allowed_where_it_is_said_and_warned_about(caplog) -> None:
+    async with Bench(listen="0.0.0.0:0", insecure=True) as bench:
+        await log_in(aio.insecure_channel(f"127.0.0.1:{bench.gateway.endpoint.port}"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "in the clear on 0.0.0.0:" in record.getMessage()
+
+
+async def test_tls_beyond_loopback_needs_no_word(files, authority, caplog) -> None:
+    async with Bench(listen="0.0.0.0:0", **tls(files)) as bench:
+        await log_in(secure_channel(authority, f"127.0.0.1:{bench.gateway.endpoint.port}"))
+    assert not caplog.records
+
+
+def secure_channel(authority: trustme.CA, address: str) -> aio.Channel:
+    return aio.secure_channel(address, grpc.ssl_channel_credentials(authority.cert_pem.bytes()))
+
+
+async def test_tls_is_for_those_who_know_the_authority(files, authority) -> None:
+    async with Bench(**tls(files)) as bench:
+        described = "\n".join(bench.gateway.describe())
+        assert "(TLS)" in described
+        assert "TLS to port 443 only" in described
+        assert await log_in(secure_channel(authority, bench.address))
+        for channel in (
+            aio.insecure_channel(bench.address),
+            secure_channel(trustme.CA(), bench.address),
+            aio.secure_channel(bench.address, grpc.ssl_channel_credentials()),
+        ):
+            assert await refused(log_in(channel)) is grpc.StatusCode.UNAVAILABLE
+        assert await log_in(secure_channel(authority, bench.address))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "says"),
+    [
+        ("certificate.pem", None, "gateway.key is missing"),
+        (None, "key.pem", "gateway.certificate is missing"),
+        ("nowhere.pem", "key.pem", "gateway.certificate: {tmp}/nowhere.pem: No such file"),
+        ("certificate.pem", "nowhere.pem", "gateway.key: {tmp}/nowhere.pem: No such file"),
+        ("certificate.pem", ".", "gateway.key: {tmp}: Is a directory"),
+        ("certificate.pem", "other-key.pem", "gateway.key: {tmp}/other-key.pem is not the key of"),
+        ("certificate.pem", "certificate.pem", "not a certificate and its key in PEM"),
+        ("certificate.pem", "text.pem", "not a certificate and its key in PEM"),
+        ("certificate.pem", "cut.pem", "not a certificate and its key in PEM"),
+        ("certificate.pem", "encrypted.pem", "without a passphrase"),
+        ("text.pem", "key.pem", "not a certificate and its key in PEM"),
+        ("empty.pem", "key.pem", "not a certificate and its key in PEM"),
+    ],
+)
+def test_files_of_no_use_are_found_at_the_start(files, certificate, key, says) -> None:
+    paths = {name: str(files / file) for name, file in (("certificate", certificate), ("key", key)) if file is not None}
+    assert says.replace("{tmp}", str(files)) in mistake(**paths)
+
+
+# What callers are told to reach
+
+
+@pytest.mark.parametrize(("listen", "host"), reachable())
+async def test_a_session_s_endpoint_is_one_that_its_caller_reaches(listen, host) -> None:
+    async with Bench(listen=listen, insecure=True) as bench:
+        port = bench.gateway.endpoint.port
+        async with Caller(aio.insecure_channel(f"{host}:{port}")) as caller, asyncio.timeout(SOON):
+            info = await caller.start_session()
+        assert info.grpc_port == port
+        endpoint = f"[{info.grpc_endpoint}]" if ":" in info.grpc_endpoint else info.grpc_endpoint
+        async with Caller(aio.insecure_channel(f"{endpoint}:{info.grpc_port}")) as other, asyncio.timeout(SOON):
+            await other.session.authenticate(EmptyMessage(), metadata=bearer(info.authentication_token))
+
+
+async def test_what_is_advertised_goes_into_the_lines_to_paste(files) -> None:
+    bench = Bench(advertise="bench.example:443", **tls(files))
+    described = "\n".join(bench.gateway.describe())
+    await bench.gateway.stop()
+    assert "openOBD scripts connect to bench.example:443 (TLS)" in described
+    assert "OPENOBD_GRPC_HOST=bench.example OPENOBD_GRPC_PORT=443" in described
+    assert "only" not in described
+
+
+async def test_what_is_advertised_goes_before_what_was_called(open_bench, join) -> None:
+    bench = await open_bench(advertise="bench.example:443")
+    info = await (await join(bench)).start_session()
+    assert (info.grpc_endpoint, info.grpc_port) == ("bench.example", 443)
+
+
+# Bounds
+
+
+async def test_a_message_that_is_too_long_is_refused_and_the_connection_lives(bench, caller) -> None:
+    within, beyond = TicketId(value="9" * (GRPC_MESSAGE_LIMIT - 100)), TicketId(value="9" * GRPC_MESSAGE_LIMIT)
+    metadata = bearer(await caller.log_in())
+    stream = caller.connectionMonitor.openConnectorInformationStream(EmptyMessage(), metadata=caller.metadata)
+    assert await refused(caller.sessionController.startSessionOnTicket(beyond, metadata=metadata)) is (
+        grpc.StatusCode.RESOURCE_EXHAUSTED
+    )
+    await caller.sessionController.startSessionOnTicket(within, metadata=metadata)
+    stream.cancel()
+
+
+async def test_a_message_of_a_stream_that_is_too_long_ends_that_stream_only(caller) -> None:
+    other = caller.connectionMonitor.openConnectorInformationStream(EmptyMessage(), metadata=caller.metadata)
+    await other.read()
+
+    async def sent() -> AsyncIterator[LogMessage]:
+        yield LogMessage(content="x" * GRPC_MESSAGE_LIMIT)
+
+    assert await refused(caller.logging.openLogStream(sent(), metadata=caller.metadata)) is (
+        grpc.StatusCode.RESOURCE_EXHAUSTED
+    )
+    assert (await other.read()).connected
+    other.cancel()
+
+
+async def test_a_partner_has_a_bounded_number_of_sessions(open_bench, join) -> None:
+    bench = await open_bench(partner=tuple(PartnerSettings(client_id=one, client_secret=one) for one in ("one", "two")))
+    caller = await join(bench)
+    metadata = bearer(await caller.log_in("one", "one"))
+    start = caller.sessionController.startSessionOnTicket
+    infos = [await start(TicketId(value="1"), metadata=metadata) for _ in range(PARTNER_SESSIONS_LIMIT)]
+    error = await refusal(start(TicketId(value="1"), metadata=metadata))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "finish or interrupt" in error.details()
+    await start(TicketId(value="1"), metadata=bearer(await caller.log_in("two", "two")))
+    await caller.sessionController.interruptSession(SessionId(value=infos[0].id), metadata=metadata)
+    await start(TicketId(value="1"), metadata=metadata)
+
+
+async def test_a_session_has_a_bounded_number_of_streams(bench, caller, join) -> None:
+    def stream():
+        return caller.connectionMonitor.openConnectorInformationStream(EmptyMessage(), metadata=caller.metadata)
+
+    streams = [stream() for _ in range(SESSION_STREAMS_LIMIT)]
+    for each in streams:
+        await each.read()
+    assert await refused(stream().read()) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    other = await join(bench)
+    await other.active_session()
+    await other.connectionMonitor.openConnectorInformationStream(EmptyMessage(), metadata=other.metadata).read()
+    streams.pop().cancel()
+    async with asyncio.timeout(SOON):
+        while bench.gateway.core.sessions.open[0].streams == SESSION_STREAMS_LIMIT:
+            await caller.connectionMonitor.getConnectorInformation(EmptyMessage(), metadata=caller.metadata)
+    assert (await stream().read()).connected
+    for each in streams:
+        each.cancel()
+
+
+async def test_pings_without_a_call_are_answered_however_many(bench) -> None:
+    connection = await Connection.open(bench.address)
+    async with asyncio.timeout(SOON):
+        for number in range(200):
+            assert await connection.ping(number.to_bytes(8, "big")), connection.farewell
+    await connection.close()
+
+
+async def test_they_would_not_be_without_the_server_s_options() -> None:
+    """So that the test above shows something."""
+    server = aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    connection = await Connection.open(f"127.0.0.1:{port}")
+    async with asyncio.timeout(SOON):
+        answered = 0
+        while await connection.ping(answered.to_bytes(8, "big")):
+            answered += 1
+    assert answered < 10
+    assert connection.farewell == b"too_many_pings"
+    await connection.close()
+    await server.stop(None)
+
+
+# What is never told
+
+
+@pytest.fixture
+def issued(monkeypatch) -> Iterator[list[str]]:
+    """Every token that is made."""
+    made: list[str] = []
+    make = tokens.secrets.token_urlsafe
+
+    def note(size: int) -> str:
+        made.append(make(size))
+        return made[-1]
+
+    monkeypatch.setattr(tokens.secrets, "token_urlsafe", note)
+    return made
+
+
+async def test_neither_token_nor_secret_is_ever_logged(open_bench, join, issued, caplog, capfd, monkeypatch) -> None:
+    caplog.set_level(logging.DEBUG)
+    bench = await open_bench(session_token_refresh=0.02, session_token_life=20.0)
+    caller = await join(bench)
+    info = await caller.active_session()
+    stream = caller.session.openSessionTokenStream(EmptyMessage(), metadata=caller.metadata)
+    for _ in range(3):
+        caller.token = (await stream.read()).value
+    core = bench.gateway.core
+    _, _, inner_token = core.sessions.start_context(core.sessions.open[0].root, core.clock())
+    await caller.session.authenticate(EmptyMessage(), metadata=bearer(inner_token))
+    await caller.vehicleInfo.getVehicleDetails(EmptyMessage(), metadata=caller.metadata)
+    wrong = Authenticate(client_id="bench-client", client_secret="bench-secret-", cluster_id="001")
+    assert await refused(caller.sessionController.getSessionControllerToken(wrong)) is grpc.StatusCode.UNAUTHENTICATED
+    for call in (
+        caller.session.authenticate,
+        caller.ticketInfo.getTicketDetails,
+        caller.sessionController.getSessionList,
+    ):
+        with pytest.raises(aio.AioRpcError) as error:
+            await call(EmptyMessage(), metadata=bearer(info.authentication_token))
+        assert info.authentication_token not in error.value.details()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(core.sessions, "finish", fail)
+    assert await refused(caller.session.finish(SUCCESS, metadata=caller.metadata)) is grpc.StatusCode.INTERNAL
+    monkeypatch.undo()
+    await caller.session.finish(SUCCESS, metadata=caller.metadata)
+    await caller.log_in()
+    await caller.sessionController.getSession(SessionId(value=info.id), metadata=caller.metadata)
+    await bench.gateway.stop()
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "ZeroDivisionError" in logged
+    assert len(issued) >= 7
+    assert not [token for token in issued if token in logged]
+    assert "bench-secret" not in logged
