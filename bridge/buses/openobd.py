@@ -38,7 +38,14 @@ from bridge.buses.openobd_session import RemoteSession, SessionOver
 from bridge.buses.openobd_stream import RemoteStream
 from bridge.errors import BusError, RemoteSessionError
 from bridge.frames import ERROR, EXTENDED, FD, OWN, REMOTE, STANDARD_ID_MAX, FrameBatch, pack
-from bridge.limits import RECONNECT_LEAST, RECONNECT_MOST, REMOTE_DELAY_LEAST, REMOTE_FRAMES_WAITING, WAITING_LIMIT
+from bridge.limits import (
+    RECONNECT_LEAST,
+    RECONNECT_MOST,
+    REMOTE_DELAY_LEAST,
+    REMOTE_FRAMES_WAITING,
+    REMOTE_SILENCE_TIMEOUT,
+    WAITING_LIMIT,
+)
 from bridge.openobd.messages import (
     BusConfiguration,
     CanBus,
@@ -89,6 +96,7 @@ class OpenObdBus(DeliveringBus):
         self.loopback = loopback
         self.result = result or ServiceResult(result=[Result.RESULT_SUCCESS])
         self.latency: float | None = None  #: seconds to the vehicle and back, as the session says; None: it does not
+        self.silence_timeout = REMOTE_SILENCE_TIMEOUT
         self.backoff = Backoff(RECONNECT_LEAST, RECONNECT_MOST, random.random)
         self._named = named
         self._speaks_isotp = can.can_protocol != CanProtocol.CAN_PROTOCOL_FRAMES
@@ -185,7 +193,7 @@ class OpenObdBus(DeliveringBus):
         self._hearing.start()
         monitor = connectionMonitorStub(self._session.channel)
         stream = monitor.openConnectorInformationStream(EmptyMessage(), metadata=self._session.metadata)
-        self._monitor = ConnectorMonitor(stream, self._tasks, self._told, lambda: self._lost("nothing is heard of it"))
+        self._monitor = ConnectorMonitor(stream, self._tasks, self._told, self._fell_silent, self.silence_timeout)
 
     def _end(self, reason: str) -> None:
         """No stream of the session is of use any more."""
@@ -205,6 +213,9 @@ class OpenObdBus(DeliveringBus):
         self._end(reason)
         self._isotp.lost(reason)
         self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
+
+    def _fell_silent(self) -> None:
+        self._lost(f"nothing was heard of it for {self.silence_timeout:g} s")
 
     async def _reconnect(self) -> None:
         told = ""

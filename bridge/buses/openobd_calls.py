@@ -6,7 +6,6 @@ Nothing is ever sent twice: gRPC's own retries are off. Must not know sessions.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,9 +19,6 @@ from bridge.errors import RemoteSessionError
 from bridge.limits import GRPC_MESSAGE_LIMIT, REMOTE_CALL_TIMEOUT, REMOTE_CONNECT_TIMEOUT
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
 from bridge.visible import one_line
-
-# gRPC's core writes to stderr by itself, past the log. What matters comes as a status, too.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 Metadata = tuple[tuple[str, str], ...]
 

@@ -162,7 +162,11 @@ class RemoteIsotpChannels:
             Those that were not open before.
         """
         responders = response_ids(request_id)
-        listened = [link for link in self._links.values() if link.channels and link.key.response_id in responders]
+        listened = [
+            link
+            for link in self._links.values()
+            if link.channels and link.key.response_id in responders and not is_functional(link.id)
+        ]
         # ISO 15765-4: at most 8 answer. With 29 bits the engine has an address from 0x10 on, the transmission
         # from 0x18 on, and what lies below is rare.
         listened.sort(key=lambda link: link.key.response_id & 0xFF < 0x10)

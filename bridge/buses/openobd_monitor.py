@@ -13,7 +13,6 @@ from collections.abc import Callable
 from grpc import aio
 
 from bridge.buses.openobd_calls import CallFailed
-from bridge.limits import REMOTE_SILENCE_TIMEOUT
 from bridge.openobd.messages import ConnectorInformation, EmptyMessage
 
 _log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ class ConnectorMonitor:
         tasks: set[asyncio.Task[None]],
         told: Callable[[ConnectorInformation], None],
         silent: Callable[[], None],
-        timeout: float = REMOTE_SILENCE_TIMEOUT,
+        timeout: float,
     ) -> None:
         """`told` gets each piece of information; `silent` is called when none has come for `timeout` seconds.
 

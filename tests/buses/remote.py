@@ -38,6 +38,7 @@ class Wire:
     def __init__(self) -> None:
         self.port = 0
         self.target = 0  #: the server's port on loopback
+        self.held = False  #: nothing gets through, and nobody is told
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._carrying: set[asyncio.Task[None]] = set()
@@ -75,15 +76,15 @@ class Wire:
             writer.transport.abort()
             return
         self._writers.add(far_writer)
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                if not self.held:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
 
 
 class Ear:

@@ -343,6 +343,39 @@ class TestLosses:
         assert asyncio.get_running_loop().time() - began < 1.4
         await remote.wire.mend()
 
+    async def test_a_connection_that_falls_silent_is_lost(self, remote) -> None:
+        bus = remote.bus()
+        bus.silence_timeout = 1.5
+        listener = await opened(bus)
+        await until(lambda: bus.latency is not None)
+        before = remote.sessions
+        remote.wire.held = True
+        await until_gone(listener)
+        remote.wire.held = False
+        remote.wire.jolt()
+        await lost_and_found(listener)
+        assert remote.sessions == before
+        assert await ask(engine(bus), "3E00") == "7E00"
+
+    async def test_a_vehicle_that_the_connector_loses_is_gone_until_it_is_back(self, remote) -> None:
+        bus = remote.bus()
+        listener = await opened(bus)
+        peer = engine(bus)
+        assert await ask(peer, "3E00") == "7E00"
+        near = remote.bench.buses[1]
+        await until(lambda: bus.latency)  # of the request before, as the connector tells each second
+        assert 0.2 < bus.delay < 2
+        near.state = BusState.GONE
+        remote.bench.bus_state_changed(near, near.state, "unplugged")
+        await until_gone(listener)
+        with pytest.raises(BusError, match="gone"):
+            peer.channel.send(b"\x3e\x00")
+        near.state = BusState.UP
+        remote.bench.bus_state_changed(near, near.state, "back")
+        await lost_and_found(listener)
+        assert await ask(peer, "3E00") == "7E00"
+        assert remote.states == [State.ACTIVE]
+
     async def test_rotated_tokens_drop_no_stream(self, open_remote) -> None:
         """The session lives many times as long as any of its tokens, and so does each stream."""
         remote = await open_remote(session_token_refresh=0.1, session_token_life=0.3)
