@@ -31,6 +31,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     # Each channel connects anew: one after the other they must not inherit gRPC's own back-off.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _STATUS = re.compile(r"[A-Z_]+: ")
 
 
@@ -84,6 +85,17 @@ class Security:
 def bearer(token: str) -> Metadata:
     """The metadata of a call with a token; none without."""
     return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def usable(token: str) -> str:
+    """A token that a server gave, if it can be one: it has to fit a header.
+
+    Raises:
+        RemoteSessionError
+    """
+    if not _TOKEN.fullmatch(token):
+        raise RemoteSessionError("the server has given a token that cannot be one")
+    return token
 
 
 async def reach(channel: aio.Channel, endpoint: Endpoint) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
-from bridge.buses.openobd_calls import CallFailed, Security, call, reach
+from bridge.buses.openobd_calls import CallFailed, Security, call, reach, usable
 from bridge.errors import ConfigurationError, RemoteSessionError
 from bridge.limits import REMOTE_FINISH_TIMEOUT
 from bridge.openobd.endpoint import Endpoint
@@ -112,7 +112,7 @@ class Partner:
                 token = await call(controller.getSessionControllerToken, login, "no login")
             except CallFailed as error:
                 raise RemoteSessionError(_explain(error, account.endpoint)) from error
-            yield controller, token.value
+            yield controller, usable(token.value)
 
 
 class HandedOver:

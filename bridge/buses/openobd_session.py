@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import grpc
 from grpc import aio
 
-from bridge.buses.openobd_calls import CallFailed, Metadata, Security, bearer, call, reach
+from bridge.buses.openobd_calls import CallFailed, Metadata, Security, bearer, call, reach, usable
 from bridge.buses.openobd_origin import Origin
 from bridge.errors import RemoteSessionError
 from bridge.limits import REMOTE_CONFIRM_PERIOD, REMOTE_CONFIRM_TIMEOUT, REMOTE_FINISH_TIMEOUT
@@ -98,12 +98,12 @@ class RemoteSession:
             RemoteSessionError: one line; what was started has been finished.
         """
         self._info = await self._origin.obtain()
-        self._token = self._info.authentication_token
         try:
+            self._token = usable(self._info.authentication_token)
             await self._connect(self._info)
             session = sessionStub(self.channel)
             token = await call(session.authenticate, EmptyMessage(), "the session cannot be claimed", self._token)
-            self._token = token.value
+            self._token = usable(token.value)
             await self._set_up()
         except BaseException as error:
             await self.finish(_failure(str(error) or type(error).__name__))
@@ -200,10 +200,12 @@ class RemoteSession:
         """Use each token that the server gives. Streams that are open already need no other."""
         try:
             async for token in tokens:
-                self._token = token.value or self._token
+                self._token = usable(token.value)
             reason = "the other side has ended it"
         except aio.AioRpcError as error:
             reason = str(CallFailed("the connection is lost", error.code(), error.details()))
+        except RemoteSessionError as error:
+            reason = str(error)
         self._lost(reason)
 
     async def _finish(self, info: SessionInfo, result: ServiceResult) -> None:
