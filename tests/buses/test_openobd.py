@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -306,6 +307,37 @@ class TestLosses:
         await remote.ear.hears(NOBODY, 2)
         sent = [data[1:5].hex().upper() for data in remote.ear.of(NOBODY)]
         assert sent == ["2E0100AA", "2E0100AC"]
+
+    async def test_fifty_losses_under_a_stream_of_writes(self, remote) -> None:
+        """Cut or killed, in the middle of everything: what arrives arrives once, and in order."""
+        bus = remote.bus()
+        listener = await opened(bus)
+        peer = Peer(bus, NOBODY, NOBODY + 8)
+        sent: list[int] = []
+
+        async def write() -> None:
+            for number in itertools.count():
+                with suppress(BusError):
+                    peer.channel.send(bytes.fromhex("2E01") + number.to_bytes(4, "big"))
+                    sent.append(number)
+                await asyncio.sleep(0.001)
+
+        writing = asyncio.ensure_future(write())
+        for count in range(1, 51):
+            before = len(remote.ear.of(NOBODY))
+            await until(lambda: len(remote.ear.of(NOBODY)) > before)  # noqa: B023
+            if count % 2:
+                remote.wire.jolt()
+            else:
+                await remote.end_gateway()
+                await remote.begin_gateway()
+            await lost_and_found(listener, count)
+        writing.cancel()
+        assert await ask(engine(bus), "3E00") == "7E00"
+        arrived = [int.from_bytes(data[3:7], "big") for data in remote.ear.of(NOBODY)]
+        assert arrived == sorted(set(arrived))
+        assert set(arrived) <= set(sent)
+        assert len(arrived) > 50
 
     async def test_a_session_that_was_handed_over_is_resumed_but_not_replaced(
         self, remote, join_gateway, caplog
