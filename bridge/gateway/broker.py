@@ -33,7 +33,6 @@ from bridge.limits import (
     FUNCTION_ID_LIMIT,
     LAUNCHER_FUNCTIONS_LIMIT,
     LAUNCHERS_LIMIT,
-    LOGGED_LENGTH,
     PARTNER_FUNCTIONS_LIMIT,
     PENDING_CALLS_LIMIT,
 )
@@ -48,6 +47,7 @@ from bridge.openobd.messages import (
     FunctionUpdateType,
     FunctionVisibility,
 )
+from bridge.visible import one_line
 
 REQUEST = FunctionUpdateType.FUNCTION_UPDATE_TYPE_REQUEST
 RESPONSE = FunctionUpdateType.FUNCTION_UPDATE_TYPE_RESPONSE
@@ -305,7 +305,7 @@ class Broker:
         if call is None:
             return  # it comes too late
         failure = _FAILURES.get(response)
-        description = _printable(update.response_description) or "the function's launcher refuses to run it"
+        description = one_line(update.response_description.strip()) or "the function's launcher refuses to run it"
         self._settle(call, None if failure is None else failure(description))
 
     def _settle(self, call: PendingCall, error: CallError | None) -> None:
@@ -367,8 +367,3 @@ def _acknowledge(
             response_description=description or None,
         )
     )
-
-
-def _printable(text: str) -> str:
-    """A launcher's own words as the details of a status: one line, not too long."""
-    return "".join(character if character.isprintable() else " " for character in text[:LOGGED_LENGTH]).strip()

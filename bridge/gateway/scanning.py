@@ -167,6 +167,8 @@ class Scanner:
             raise (unexpected or failures)[0]
         if not results:
             raise Unavailable("none of the vehicle's buses is up")
+        for failure in failures:
+            self._refusals.warning("a bus is left out of a vehicle's ECUs: %s", failure)
         return tuple(found)
 
     async def _scan_bus(self, bus: Bus) -> list[EcuSettings]:

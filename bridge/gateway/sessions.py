@@ -259,14 +259,22 @@ class Sessions:
     def fail_abandoned(self, now: float) -> None:
         """End what nobody can end any more, so that callers stop waiting and buses are free again.
 
-        That is the innermost context of a session when every token to act in it has run out and none of its
+        That is the innermost context of a session when every token to act in it has run out, and none of its
         streams is open. A session that nobody has claimed yet stays: its partner may ask for another token.
         """
         for session in self.open:
             context = session.innermost
-            held = context.streams or any(self._tokens.any_held(kind, context, now) for kind in BY_EITHER)
-            if not held and (session.claimed or context is not session.root):
+            if not self._held(session, context, now) and (session.claimed or context is not session.root):
                 self._end(session, [context], Event.FAIL)
+
+    def _held(self, session: Session, context: Context, now: float) -> bool:
+        """Whether somebody can act in a context, or may still hear from the monitor of an inner one how to."""
+        inner_ones = (each for each in session.ended if each.parent is context)
+        return (
+            context.streams > 0
+            or any(self._tokens.any_held(kind, context, now) for kind in BY_EITHER)
+            or any(self._tokens.any_held(TokenKind.MONITOR, each, now) for each in inner_ones)
+        )
 
     def parent_token(self, context: Context, now: float) -> str:
         """For the last message about a context that is over: what lets its parent be claimed again.

@@ -259,7 +259,8 @@ class BusContract:
         sender, _ = await opened(1)
         receiver, heard = await opened(2)
         receiver.want_ids(frozenset({(0x10, False), (0x11, True)}))
-        frames = [Frame(id=i, extended=extended) for extended in (False, True) for i in (0x10, 0x11, 0x12)] * 20
+        # The last one is wanted: when it is there, no other is under way.
+        frames = [Frame(id=i, extended=extended) for extended in (False, True) for i in (0x12, 0x10, 0x11)] * 20
         sender.send(FrameBatch.of(frames))
         await heard.until(lambda: sum(f.id == 0x11 and f.extended for f in heard.frames) == 20)
         wanted = [(f.id, f.extended) for f in heard.frames if (f.id, f.extended) in {(0x10, False), (0x11, True)}]

@@ -40,7 +40,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Daemon:
     """`openxc-bridge run` as a process of its own, serving once the object is made."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> None:
         self.began = time.monotonic()
         self._stderr = folder / f"stderr-{time.monotonic_ns()}"
         # python-can's own settings, and the bridge's, of whoever runs the tests must not count.
@@ -50,7 +50,7 @@ class Daemon:
                 [sys.executable, "-m", "bridge", "run", *arguments],
                 cwd=PROJECT,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
             )

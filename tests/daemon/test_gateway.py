@@ -11,12 +11,22 @@ from pathlib import Path
 import pytest
 from grpc import aio
 
-from bridge.openobd.messages import EmptyMessage, Result, ServiceResult, SessionId, Terminal15State
+from bridge.openobd.messages import (
+    Continue,
+    Control,
+    EmptyMessage,
+    Result,
+    ServiceResult,
+    SessionId,
+    Terminal15State,
+    YesNo,
+)
 from bridge.openxc.messages import DiagnosticResponse
 from tests.gateway.bench import SOON, Caller
 from tests.gateway.services.test_can import configure, hs, isotp
+from tests.gateway.user_interface.person import Person
 
-from .harness import PROJECT
+from .harness import PROJECT, Daemon
 
 SUCCESS = ServiceResult(result=[Result.RESULT_SUCCESS])
 
@@ -101,6 +111,29 @@ async def test_a_running_session_does_not_keep_the_daemon(start_gateway) -> None
         await talk.end()
 
 
+async def test_the_person_at_the_bridge_s_terminal_answers(tmp_path) -> None:
+    person = Person()
+    options = ("--listen", "tcp://127.0.0.1:0", "--gateway", "127.0.0.1:0", "--ui", "terminal")
+    daemon = Daemon(tmp_path, *options, stdin=person.descriptor)
+    try:
+        address = ":".join(re.search(r"OPENOBD_GRPC_HOST=(\S+) OPENOBD_GRPC_PORT=(\d+)", daemon.printed).groups())
+        async with Caller(aio.insecure_channel(address)) as caller, asyncio.timeout(SOON):
+            await caller.active_session()
+            stream = caller.userInterface.openControlStream(metadata=caller.metadata)
+            await stream.write(Control(control_yesno=YesNo(label="Is it running?")))
+            assert "Is it running?" in await person.sees("yes or no? ")
+            person.type("yes\n")
+            assert (await stream.read()).control_yesno.answer
+            await stream.write(Control(control_continue=Continue(label="Stop the engine")))
+            await person.sees("Enter to continue: ")
+            status, seconds = await asyncio.to_thread(daemon.end)  # while it waits for a key
+            assert (status, seconds < 2) == (0, True), daemon.errors
+            assert "Traceback" not in daemon.errors
+    finally:
+        daemon.kill()
+        person.close()
+
+
 @pytest.mark.parametrize(
     ("gateway", "says"),
     [
@@ -109,6 +142,8 @@ async def test_a_running_session_does_not_keep_the_daemon(start_gateway) -> None
         ('listen = "127.0.0.1:x"', "'x' is no port"),
         ('terminal15 = "no_such_signal"', 'the profile has no signal "no_such_signal"'),
         ('allow_write = "everything"', '"everything" cannot be allowed'),
+        ('ui = "terminal"', 'gateway.ui: "terminal" needs a terminal for its input'),
+        ('[[gateway.answer]]\nlabel = "("\nanswer = true', "bridge.toml: gateway.answer[0].label: not a regular"),
         ('certificate = "no.pem"', "gateway.key is missing"),
         ('state = "/nowhere/state.sqlite"', "gateway.state: /nowhere/state.sqlite"),
     ],
@@ -120,6 +155,7 @@ def test_a_mistake_is_one_line(tmp_path, gateway, says) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "bridge", "run", "-f", str(file)],
         cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

@@ -276,6 +276,7 @@ MISTAKES = {
     "a socket that is a file": (["--listen", "unix:{tmp}/text"], ["{tmp}/text"]),
     "the same place twice": (["--listen", "unix:{tmp}/s", "--listen", "unix:{tmp}/s"], ["{tmp}/s", "in use"]),
     "no such serial port": (["--listen", "serial:/dev/no_such_port@230400"], ["/dev/no_such_port"]),
+    "an answerer for nobody": (["--ui", "auto"], ["--ui", "--gateway HOST:PORT"]),
     "writes of an unknown kind": (["--allow-write", "everything"], ["everything", "read-diagnostics"]),
     "writes of an unknown kind in a listener": (["--listen", "tcp://127.0.0.1:0?allow-write=some"], ["some"]),
 }
@@ -300,7 +301,9 @@ def test_a_mistake_is_told_in_one_line(capfd, tmp_path, monkeypatch, arguments, 
         assert text.replace("{tmp}", str(tmp_path)) in errors
 
 
-@pytest.mark.parametrize("arguments", [["--no-such-option"], ["--payload-format", "xml"], ["--log-level", "loud"]])
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-option"], ["--payload-format", "xml"], ["--log-level", "loud"], ["--ui", "voice"]]
+)
 def test_a_wrong_option_is_argparse_s_affair(capfd, arguments):
     with pytest.raises(SystemExit) as exit_:
         main(["run", *arguments])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from grpc import aio
@@ -27,6 +28,15 @@ Metadata = tuple[tuple[str, str], ...]
 def bearer(token: str) -> Metadata:
     """The metadata of a call with a token."""
     return (("authorization", f"Bearer {token}"),)
+
+
+async def refusal(call: Awaitable[Any]) -> aio.AioRpcError:
+    """The error with which a call ends."""
+    try:
+        answer = await asyncio.wait_for(call, SOON)
+    except aio.AioRpcError as error:
+        return error
+    raise AssertionError(f"the call was not refused: {answer}")
 
 
 class Bench:

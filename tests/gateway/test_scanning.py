@@ -281,12 +281,13 @@ async def test_all_who_scan_at_the_same_time_share_one_scan_and_the_next_looks_a
     assert car.wires[1].requests == ["3e00", "3e00"]
 
 
-async def test_a_bus_that_may_not_be_asked_is_left_out(car, quick) -> None:
+async def test_a_bus_that_may_not_be_asked_is_left_out(car, quick, caplog) -> None:
     car.wires[1].ecu(0x7E0, 0x7E8, {"3e00": ["7e00"]})
     car.wires[2].ecu(0x7E0, 0x7E8, {"3e00": ["7e00"]})
     car.rules[1] = BusRules(1, False)
     assert ids(await car.scanner.ecus(car.connection())) == [(2, 0x7E0, 0x7E8)]
     assert car.wires[1].asked == []
+    assert "a bus is left out of a vehicle's ECUs: bus 1 takes no diagnostic requests" in caplog.text
     car.rules[2] = BusRules(2, False)
     with pytest.raises(WriteRefusedError, match="raw_writable"):
         await car.scanner.ecus(car.connection())

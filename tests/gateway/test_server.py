@@ -21,10 +21,12 @@ from bridge.limits import GRPC_MESSAGE_LIMIT, PARTNER_SESSIONS_LIMIT, SESSION_ST
 from bridge.openobd.messages import (
     Authenticate,
     EmptyMessage,
+    FunctionCall,
     LogMessage,
     Result,
     ServiceResult,
     SessionId,
+    SessionInfo,
     TicketId,
 )
 
@@ -362,8 +364,16 @@ async def test_neither_token_nor_secret_is_ever_logged(open_bench, join, issued,
     for _ in range(3):
         caller.token = (await stream.read()).value
     core = bench.gateway.core
-    _, _, inner_token = core.sessions.start_context(core.sessions.open[0].root, core.clock())
-    await caller.session.authenticate(EmptyMessage(), metadata=bearer(inner_token))
+    inner = await caller.function.startFunctionContext(EmptyMessage(), metadata=caller.metadata)
+    monitor = caller.function.monitorFunctionContext(inner, metadata=bearer(inner.monitor_token))
+    assert (await monitor.read()).monitor_token
+    called = FunctionCall(id="nobody's", session_info=SessionInfo(authentication_token=inner.authentication_token))
+    credentials = Authenticate(client_id="bench-client", client_secret="bench-secret", cluster_id="001")
+    broker_token = (await caller.functionBroker.getFunctionBrokerToken(credentials)).value
+    assert await refused(caller.functionBroker.runFunction(called, metadata=bearer(broker_token))) is (
+        grpc.StatusCode.UNAVAILABLE
+    )
+    await caller.session.authenticate(EmptyMessage(), metadata=bearer(inner.authentication_token))
     await caller.vehicleInfo.getVehicleDetails(EmptyMessage(), metadata=caller.metadata)
     wrong = Authenticate(client_id="bench-client", client_secret="bench-secret-", cluster_id="001")
     assert await refused(caller.sessionController.getSessionControllerToken(wrong)) is grpc.StatusCode.UNAUTHENTICATED
@@ -379,15 +389,21 @@ async def test_neither_token_nor_secret_is_ever_logged(open_bench, join, issued,
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(core.sessions, "finish", fail)
-    assert await refused(caller.session.finish(SUCCESS, metadata=caller.metadata)) is grpc.StatusCode.INTERNAL
-    monkeypatch.undo()
+    with monkeypatch.context() as broken:
+        broken.setattr(core.sessions, "finish", fail)
+        assert await refused(caller.session.finish(SUCCESS, metadata=caller.metadata)) is grpc.StatusCode.INTERNAL
+    await caller.session.finish(SUCCESS, metadata=caller.metadata)  # the inner context, and then the session
+    async with asyncio.timeout(SOON):
+        while not (await monitor.read()).finished:
+            pass
     await caller.session.finish(SUCCESS, metadata=caller.metadata)
     await caller.log_in()
     await caller.sessionController.getSession(SessionId(value=info.id), metadata=caller.metadata)
     await bench.gateway.stop()
     logged = caplog.text + "".join(capfd.readouterr())
     assert "ZeroDivisionError" in logged
-    assert len(issued) >= 7
+    assert len(issued) >= 10
+    assert inner.monitor_token in issued
+    assert broker_token in issued
     assert not [token for token in issued if token in logged]
     assert "bench-secret" not in logged

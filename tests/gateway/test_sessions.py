@@ -286,6 +286,19 @@ class TestAbandoned:
         [token] = tokens
         assert opens(sessions, token, LIFE) is session.root
 
+    def test_not_while_the_end_of_an_inner_context_may_still_be_heard_of(self, sessions: Sessions) -> None:
+        """By a caller whose monitor stream was cut, and who connects again with its latest token."""
+        session, _ = start(sessions)
+        inner, _, _ = sessions.start_context(session.root, 0.0)
+        sessions.authenticate(inner, 0.0)
+        monitor = sessions.monitor_token(inner, LIFE - 1)
+        sessions.finish(inner, SUCCESS)
+        sessions.fail_abandoned(2 * LIFE - 2)
+        assert sessions.context(monitor, BY_MONITOR, 2 * LIFE - 2) is inner
+        assert session.state is State.AVAILABLE
+        sessions.fail_abandoned(2 * LIFE - 1)
+        assert session.state is State.FAILED
+
 
 class TestRestart:
     def test_an_open_session_has_failed_and_one_that_was_over_is_as_it_was(self, store: Store) -> None:

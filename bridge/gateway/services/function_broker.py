@@ -74,8 +74,8 @@ class FunctionBrokerService(functionBrokerServicer):
         caller = core.caller(call, TokenKind.BROKER)
         function, launcher = self._broker.find(caller, request.id, request.provider_id)
         context = self._callee(request.session_info)
-        context.register(function.details)
         core.sessions.assert_available(context)
+        context.register(function.details)
         # Callers' own SessionInfos leave out the port, and tell an old state.
         info = session_info(
             core.sessions.of(context),

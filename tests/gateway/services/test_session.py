@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from bridge.gateway import server
 from bridge.openobd.messages import EmptyMessage, Result, ServiceResult, SessionId
 
 from ..bench import SOON, bearer
@@ -52,3 +53,23 @@ async def test_the_token_stream_renews_and_ends_with_the_session(open_bench, joi
         while await stream.read() is not aio.EOF:
             pass
     assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_a_session_that_nobody_can_finish_any_more_fails_by_itself(
+    open_bench, join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ABANDONED_PERIOD", 0.02)
+    bench = await open_bench(session_token_refresh=0.1, session_token_life=0.2)
+    caller = await join(bench)
+    info = await caller.active_session()
+    stream = caller.session.openSessionTokenStream(EmptyMessage(), metadata=caller.metadata)
+    async with asyncio.timeout(SOON):
+        for _ in range(4):
+            await stream.read()
+        [session] = bench.gateway.core.sessions.open
+        assert session.id == info.id
+        ended = asyncio.Event()
+        session.root.when_ended(lambda _: ended.set())
+        stream.cancel()
+        await ended.wait()
+    assert session.state.value == "failed"
