@@ -292,8 +292,12 @@ class _Link:
 
     def send_held(self) -> None:
         """Send the functional requests that waited, in their order."""
-        while self.held and self.stream is not None:
-            self.stream.put(self.message(self.held.popleft()))
+        try:
+            while self.held and self.stream is not None:
+                self.stream.put(self.message(self.held.popleft()))
+        except BusError as error:
+            self.held.clear()
+            self.fail(str(error))
 
     def end_stream(self) -> None:
         """End the stream, and forget what waits for it."""

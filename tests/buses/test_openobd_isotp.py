@@ -22,9 +22,12 @@ class Stream:
         self.ended = ended
         self.messages: list[IsotpMessage] = []
         self.closed = False
+        self.full = False
 
     def put(self, message: IsotpMessage) -> None:
         assert not self.closed
+        if self.full:
+            raise BusError("too many wait")
         self.messages.append(message)
 
     def close(self) -> None:
@@ -310,6 +313,15 @@ class TestFunctional:
             everybody.send("0100")
         with pytest.raises(BusError, match="wait already"):
             everybody.send("0100")
+
+    async def test_one_that_finds_no_room_in_the_end_has_failed(self, bench) -> None:
+        everybody = bench.join(0x7DF, None)
+        bench.join(0x7E0, 0x7E8)
+        everybody.send("0100")
+        everybody.send("0101")
+        bench.streams[-1].full = True
+        bench.unconfirmed.pop()[1]()
+        assert everybody.failures == ["too many wait"]
 
     async def test_what_waits_is_lost_with_the_connection_and_not_sent_later(self, bench) -> None:
         everybody = bench.join(0x7DF, None)
