@@ -24,6 +24,7 @@ from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.buses.socketcan import SocketCanBus
 from bridge.buses.spec import (
     BusSpec,
+    OpenObdSpec,
     PythonCanSpec,
     ReplaySpec,
     SimulatedSpec,
@@ -37,7 +38,7 @@ from bridge.clients.client import Client
 from bridge.clients.hub import Hub
 from bridge.clients.listener import ClientPlaces, Listener
 from bridge.clients.urls import TcpUrl, make_listener, parse_listen_url
-from bridge.config import BusSettings, ListenerSettings, Settings
+from bridge.config import BusSettings, ListenerSettings, OpenObdSettings, Settings
 from bridge.diagnostics.addressing import ChannelAddress
 from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
 from bridge.errors import BusError, ConfigurationError
@@ -102,6 +103,8 @@ class Bridge:
             identity=Identity(platform=settings.platform, device_id=settings.device_id),
             max_frequency=settings.diagnostics.max_frequency,
             parts=settings.diagnostics.responses == "frames",
+            selective=_selective(self.plan, self._specs),
+            delay=lambda bus: self.buses[bus].delay,
         )
         self.listeners = self._make_listeners(settings.listen or DEFAULT_LISTENERS)
         self._vehicles: list[SimulatedVehicle] = []
@@ -145,6 +148,8 @@ class Bridge:
                 demo, seed = loading.load(DEMO), described.number
                 self._vehicles.append(SimulatedVehicle(vehicle, demo, seed=seed, latency=spec.latency))
                 yield VirtualBus(described.number, described.name, segment, described.loopback)
+            elif isinstance(spec, OpenObdSpec):
+                yield make_remote_bus(spec, described, self.plan, self._settings.openobd)
             else:
                 yield make_bus(spec, described, self._hub.drained, self._replayed)
 
@@ -422,7 +427,8 @@ def make_plan(settings: Settings) -> tuple[Plan, tuple[BusSpec, ...]]:
     described = {bus.number: bus for bus in plan.buses}
     by_number = dict(enumerate(specs, 1))
     for number, spec in by_number.items():
-        described.setdefault(number, PlanBus(number, spec.text, passthrough=plain, bypass_filter=True))
+        raw = plain and _hears_more(spec)
+        described.setdefault(number, PlanBus(number, spec.text, passthrough=raw, bypass_filter=True))
     for number, bus in enumerate(settings.bus, 1):
         described[number] = _overridden(described[number], bus)
     numbers = sorted(described)
@@ -496,6 +502,35 @@ def make_bus(
                 on_record=on_record,
             )
     return VirtualBus(number, spec.text, Segment(), described.loopback)
+
+
+def make_remote_bus(spec: OpenObdSpec, described: PlanBus, plan: Plan, settings: OpenObdSettings) -> Bus:
+    """The bus of a remote openOBD session, not yet open.
+
+    Raises:
+        ConfigurationError: credentials are missing, or something makes no sense.
+    """
+    # Only who has a remote session pays for gRPC, in start-up time and in memory.
+    from bridge.buses.openobd_making import make_openobd_bus  # noqa: PLC0415
+
+    number = described.number
+    named = frozenset(message.id for message in plan.messages if message.bus == number)
+    return make_openobd_bus(number, spec, settings, speed=described.speed, named=named, loopback=described.loopback)
+
+
+def _hears_more(spec: BusSpec) -> bool:
+    """Whether a bus hears other ids than those that the profile names."""
+    return not isinstance(spec, OpenObdSpec) or bool(spec.raw)
+
+
+def _selective(plan: Plan, specs: Sequence[BusSpec]) -> dict[int, str]:
+    """The buses whose raw frames cannot be passed through, and why."""
+    return {
+        bus.number: f"bus {bus.number} is a remote openOBD session, which hears only the ids that its --bus "
+        "names, as in ?raw=0x123,0x456"
+        for bus, spec in zip(plan.buses, specs, strict=True)
+        if not _hears_more(spec)
+    }
 
 
 def _channel_settings(spec: SlcanSpec, described: PlanBus) -> ChannelSettings:

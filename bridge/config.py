@@ -20,11 +20,34 @@ from bridge import limits
 from bridge.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "OPENXC_BRIDGE_"
+#: Keys of [openobd] and the variables that openOBD's own library reads for them; the last is ours.
+OPENOBD_VARIABLES = {
+    "host": "OPENOBD_GRPC_HOST",
+    "port": "OPENOBD_GRPC_PORT",
+    "client_id": "OPENOBD_PARTNER_CLIENT_ID",
+    "client_secret": "OPENOBD_PARTNER_CLIENT_SECRET",
+    "cluster_id": "OPENOBD_CLUSTER_ID",
+    "session_info": "OPENOBD_SESSION_INFO",
+}
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 PayloadFormatName = Literal["json", "protobuf"]
 ResponseStyle = Literal["complete", "frames"]
 UserInterfaceName = Literal["refuse", "terminal", "auto"]
+ResultName = Literal[
+    "success",
+    "invalid-preconditions",
+    "needs-validation",
+    "needs-completion",
+    "failure-authentication-error",
+    "failure-missing-coding-information",
+    "failure-not-compatible",
+    "failure-communication-error",
+    "failure-runtime-error",
+    "failure-external-service-error",
+    "failure",
+]
+UserFeedbackName = Literal["nothing", "success", "failure", "assistance-requested"]
 _Uint32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]  # openOBD's numbers
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
 _ArbitrationId = Annotated[int, msgspec.Meta(ge=0, le=0x1FFFFFFF)]
@@ -147,6 +170,23 @@ class GatewaySettings(_Section, frozen=True, kw_only=True):
     reconnect_notice: float = limits.RECONNECT_NOTICE
 
 
+class OpenObdSettings(_Section, frozen=True, kw_only=True):
+    """[openobd]: who starts remote sessions, where, and how they end. The variables are the openOBD library's."""
+
+    host: str = "grpc.openobd.com"  #: OPENOBD_GRPC_HOST
+    port: int = 443  #: OPENOBD_GRPC_PORT
+    client_id: str = ""  #: OPENOBD_PARTNER_CLIENT_ID
+    client_secret: str = ""  #: OPENOBD_PARTNER_CLIENT_SECRET
+    cluster_id: str = "001"  #: OPENOBD_CLUSTER_ID
+    session_info: str = ""  #: OPENOBD_SESSION_INFO: a SessionInfo in base64
+    tls: bool | None = None  #: None: on port 443, or with `ca`
+    ca: str | None = None  #: PEM file of the authority that vouches for the server; None: the usual ones
+    insecure: bool = False  #: in the clear beyond loopback
+    result: ResultName = "success"  #: of sessions that end well
+    user_feedback: UserFeedbackName = "nothing"  #: to whoever is at the vehicle
+    description: str = ""  #: of the result
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """Everything that `openxc-bridge run` can be told."""
 
@@ -161,6 +201,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     device_id: str = "Unknown"  #: the answer to the device_id command
     diagnostics: DiagnosticSettings = DiagnosticSettings()
     gateway: GatewaySettings = GatewaySettings()
+    openobd: OpenObdSettings = OpenObdSettings()
     limits: LimitSettings = LimitSettings()
 
 
@@ -218,7 +259,17 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         found["listen"] = [{"url": url} for url in text.split()]
     if text := environment.get(ENVIRONMENT_PREFIX + "GATEWAY"):
         found["gateway"] = {"listen": text}
+    if remote := {key: text for key, name in OPENOBD_VARIABLES.items() if (text := environment.get(name))}:
+        found["openobd"] = _with_port(remote)
     return found
+
+
+def _with_port(remote: dict[str, str]) -> dict[str, Any]:
+    """The variables of [openobd], the port as a number."""
+    port = remote.get("port", "0")
+    if not (port.isascii() and port.isdecimal()):
+        raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {port!r} is no port")
+    return remote | ({"port": int(port)} if "port" in remote else {})
 
 
 def _convert(layer: Mapping[str, Any], source: str) -> Settings:
@@ -239,6 +290,8 @@ def _check_ranges(settings: Settings, source: str) -> None:
         raise ConfigurationError(
             f"{source}: limits.client_queue: at least {limits.RECORD_LIMIT} bytes, one record's limit"
         )
+    if not 0 < settings.openobd.port <= 65535:
+        raise ConfigurationError(f"{source}: openobd.port: a port from 1 to 65535")
     _check_gateway(settings.gateway, source)
 
 
@@ -305,4 +358,6 @@ def _relative_to(settings: Settings, merged: Mapping[str, Any], layer: Mapping[s
     }
     if gateway:
         changes["gateway"] = msgspec.structs.replace(settings.gateway, **gateway)
+    if (authority := layer.get("openobd", {}).get("ca")) is not None:
+        changes["openobd"] = msgspec.structs.replace(settings.openobd, ca=str(file.parent / authority))
     return msgspec.structs.replace(settings, **changes)

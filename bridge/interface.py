@@ -20,8 +20,10 @@ from bridge.diagnostics.events import (
     CloseChannel,
     DecoderFailed,
     Event,
+    Finished,
     InternalOwner,
     OpenChannel,
+    Outcome,
     Publish,
     SendPayload,
 )
@@ -118,11 +120,13 @@ class VehicleInterface:
         parts: bool = False,
         uniform: Callable[[], float] = random.random,
         selective: Mapping[int, str] = MappingProxyType({}),
+        delay: Callable[[int], float] = lambda bus: 0.0,
     ) -> None:
         """`max_frequency` (Hz) is for recurring requests, `parts` publishes long diagnostic responses in parts.
 
         `uniform` gives numbers in [0, 1), to stagger recurring requests. `selective` names the buses
         that hear only the ids they are told to, each with the reason, which answers a passthrough command.
+        `delay` gives the seconds that requests and answers take on the way to a bus's vehicle.
         """
         self.plan = plan
         self.identity = identity or Identity()
@@ -136,7 +140,7 @@ class VehicleInterface:
         self._clients_rules = dict(self._rules)  # the same, but for the muted buses
         self._writable = _written_signals(plan)
         self._commands = {command.name: command for command in plan.commands}
-        self._manager = DiagnosticManager(self._buses, uniform, max_frequency=max_frequency)
+        self._manager = DiagnosticManager(self._buses, uniform, max_frequency=max_frequency, delay=delay)
         self._predefined = PredefinedObd2(self._manager, DIAGNOSTIC_BUS)
         self._vin = VinReader(self._manager, DIAGNOSTIC_BUS)
         self._open: set[ChannelAddress] = set()
@@ -411,6 +415,13 @@ class VehicleInterface:
                     waiting.extend(self._manager.channel_failed(address, muted_reason(address.bus), now))
                 case SendPayload():
                     output.channels.append(event)
+                case Finished(owner=Peer(), request=request, outcome=Outcome.FAILED):
+                    # There is no answer, and there will be none: whoever waits for it should know.
+                    bus = self._bus(request.bus).number
+                    failed = DiagnosticResponse(
+                        bus=bus, id=request.id, mode=request.mode, pid=request.pid, success=False
+                    )
+                    output.records += self.encode(failed)
                 case DecoderFailed(error=error):
                     output.faults.append(error)
         self.translator.open_ids(

@@ -55,6 +55,7 @@ CONSECUTIVE_FRAME_TIMEOUT = 1.0  #: N_Cr: from one consecutive frame to the next
 # Diagnostics (ISO 15765-4 allows P2 50 ms; OpenXC's firmware waits 100 ms).
 DIAGNOSTIC_TIMEOUT = 0.1  #: from a request (or a part of its answer) to giving up
 DIAGNOSTIC_PENDING_TIMEOUT = 5.0  #: how much longer NRC 0x78, responsePending, may keep a request open
+DIAGNOSTIC_FAR_TIMEOUT = 2.0  #: how much longer one answer may take that comes from afar, where no part of it is seen
 DIAGNOSTIC_MAX_FREQUENCY = 10.0  #: Hz, for recurring requests
 DIAGNOSTIC_REQUESTS_LIMIT = 1024  #: requests at once, over all clients
 DIAGNOSTIC_OWNER_LIMIT = 256  #: requests at once of one client, so that none takes all
@@ -123,6 +124,24 @@ PARTNER_TOKENS_LIMIT = 1024  #: tokens of one kind for one partner, whose every 
 FINAL_MESSAGE_GRACE = (
     2.0  #: a monitor stream stays open after its last message, for clients that look for its end first
 )
+
+# openOBD: a remote session as one of the bridge's buses.
+REMOTE_CONNECT_TIMEOUT = 5.0  #: for an endpoint to give a sign of life; covers two lost packets of a connection's start
+REMOTE_CALL_TIMEOUT = 10.0  #: for one call: the cloud asks a device on a car
+REMOTE_FLUSH_TIMEOUT = 0.25  #: for raw frames that wait to arrive before the session is finished
+REMOTE_FINISH_TIMEOUT = 0.5  #: for a session to be finished, and as long again to be interrupted; all within a shutdown
+REMOTE_SILENCE_TIMEOUT = 5.0  #: connector information comes each second; without it the connection is lost
+RECONNECT_LEAST = 0.5  #: the longest wait before the first try to reconnect
+RECONNECT_MOST = 30.0  #: the longest wait before any try
+REMOTE_DELAY_LEAST = 0.3  #: what a request and its answer may take on the way, beside what was measured
+REMOTE_ISOTP_STREAMS = 32  #: pairs of ids at once in one session, with those below less than SESSION_STREAMS_LIMIT
+REMOTE_RESPONDERS = 16  #: ECUs of which one functional request opens streams to hear their answers
+REMOTE_CONFIRM_TIMEOUT = 1.0  #: for those streams to be open before the request is sent all the same
+REMOTE_CONFIRM_PERIOD = 0.005  #: between two looks whether they are
+REMOTE_HEARING_STREAMS = 16  #: streams of raw frames that are heard; more ids share them
+REMOTE_SENDING_STREAMS = 4  #: streams of raw frames that are sent; more ids share them
+REMOTE_STREAM_IDLE = 30.0  #: an ISO-TP stream stays open after its last channel, for the next request
+REMOTE_FRAMES_WAITING = 1024  #: raw frames on their way into streams
 
 # How the daemon lives and ends.
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time

@@ -17,6 +17,8 @@ from bridge.buses.virtual import VirtualBus
 from bridge.config import load
 from bridge.errors import BusError, ConfigurationError
 from bridge.frames import Frame, FrameBatch
+from bridge.interface import Peer
+from bridge.openxc.messages import PassthroughCommand
 from bridge.policy import Write
 from bridge.profile.plan import PlanBus
 
@@ -203,6 +205,40 @@ async def test_a_bit_rate_that_slcan_does_not_have_is_said_before_anything_is_op
     with pytest.raises(ConfigurationError, match=wrong) as caught:
         make_bus(parse_bus_spec(spec), PlanBus(1, "hs", speed=125001))
     assert str(caught.value).startswith(f"bus {spec!r}: ")
+
+
+# A remote vehicle
+
+REMOTE = {"client_id": "someone", "client_secret": "something"}
+
+
+def test_a_remote_bus_passes_raw_frames_through_where_it_has_a_list():
+    for spec, passes in (("openobd:ticket/1", False), ("openobd:ticket/1?raw=0x123", True)):
+        plan, _ = plan_of(bus=[{"spec": spec}])
+        assert plan.buses[0].passthrough is passes
+
+
+async def test_a_remote_bus_names_the_profiles_ids_and_its_own():
+    bridge = bridge_of(profile="demo", bus=[{"spec": "openobd:ticket/1?raw=0x123"}], openobd=REMOTE)
+    named = bridge.buses[1]._named
+    assert 0x123 in named
+    assert {message.id for message in bridge.plan.messages} < named
+    assert bridge.buses[1].delay > 0
+
+
+async def test_a_write_on_a_remote_bus_is_as_real_as_any():
+    bridge = bridge_of(bus=[{"spec": "openobd:ticket/1"}], openobd=REMOTE)
+    assert bridge.listeners[0].grants is Write.READ_DIAGNOSTIC
+
+
+async def test_a_remote_bus_without_a_list_refuses_passthrough():
+    bridge = bridge_of(bus=[{"spec": "virtual"}, {"spec": "openobd:ticket/1"}], openobd=REMOTE)
+    peer = Peer("client 1", Write.ALL)
+    for number, status in ((1, True), (2, False)):
+        command = PassthroughCommand(name="passthrough", bus=number, enabled=True)
+        ((_, response),) = bridge.interface.handle(command, peer, 0.0).responses
+        assert response.status is status
+    assert response.message.startswith("bus 2 is a remote openOBD session, which hears only")
 
 
 # Listeners

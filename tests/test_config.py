@@ -207,7 +207,7 @@ def test_the_source_to_blame_is_the_one_with_the_mistake_even_where_another_goes
 
 
 def test_every_setting_has_a_way_into_the_environment_or_is_a_table():
-    plain = {name for name in Settings.__struct_fields__ if name not in ("diagnostics", "gateway", "limits")}
+    plain = {name for name in Settings.__struct_fields__ if name not in ("diagnostics", "gateway", "limits", "openobd")}
     for name in plain - {"bus", "listen"}:
         value = PLAIN[name][0]
         assert getattr(load(None, {config.ENVIRONMENT_PREFIX + name.upper(): value}), name) == value
@@ -243,3 +243,41 @@ def test_the_command_line_adds_to_the_gateways_table(file):
 )
 def test_a_mistake_in_the_gateways_table_names_its_key(gateway, says):
     assert says in problem(flags={"gateway": gateway})
+
+
+# Remote sessions
+
+
+def test_the_variables_of_the_openobd_library_go_before_the_file(file):
+    path = file('[openobd]\nhost = "a"\nclient_id = "b"\nca = "ca.pem"\nresult = "needs-completion"\n')
+    variables = {
+        "OPENOBD_GRPC_HOST": "127.0.0.1",
+        "OPENOBD_GRPC_PORT": "50051",
+        "OPENOBD_PARTNER_CLIENT_SECRET": "c",
+        "OPENOBD_CLUSTER_ID": "002",
+        "OPENOBD_SESSION_INFO": "aaaa",
+    }
+    remote = load(path, variables).openobd
+    assert (remote.host, remote.port, remote.client_id, remote.client_secret) == ("127.0.0.1", 50051, "b", "c")
+    assert (remote.cluster_id, remote.session_info, remote.result) == ("002", "aaaa", "needs-completion")
+    assert remote.ca == str(path.parent / "ca.pem")
+
+
+def test_without_any_it_is_the_cloud():
+    remote = load().openobd
+    assert (remote.host, remote.port, remote.cluster_id) == ("grpc.openobd.com", 443, "001")
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "0", "65536", "4 43"])
+def test_a_port_that_is_none(port):
+    line = problem(None, {"OPENOBD_GRPC_PORT": port})
+    assert line.startswith("the environment: ")
+    assert "port" in line.lower()
+
+
+@pytest.mark.parametrize(
+    ("remote", "says"),
+    [({"result": "fine"}, "openobd.result: "), ({"clientid": "x"}, 'did you mean "client_id"?')],
+)
+def test_a_mistake_in_the_remote_sessions_table_names_its_key(remote, says):
+    assert says in problem(flags={"openobd": remote})

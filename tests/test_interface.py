@@ -288,6 +288,30 @@ class TestDiagnostics:
             {"bus": 1, "id": 2016, "mode": 34, "success": False, "pid": 0xF190, "negative_response_code": 0x31}
         ]
 
+    def test_a_request_that_could_not_be_sent_says_so(self, vehicle):
+        """Without a code: it was no ECU that refused."""
+        vehicle.ask(id=0x7E0, mode=0x22, pid=0xF190)
+        vehicle.take(vehicle.interface.channel_failed(ENGINE, "the adapter is gone", vehicle.now))
+        assert vehicle.records == [{"bus": 1, "id": 0x7E0, "mode": 0x22, "success": False, "pid": 0xF190}]
+        assert vehicle.open == set()
+
+    def test_what_nobody_asked_for_may_fail_in_silence(self, vehicle):
+        vehicle.ask(id=0x7E0, mode=1, pid=12, frequency=1)
+        vehicle.say(command="predefined_obd2", enabled=True)
+        vehicle.say(command="get_vin")
+        vehicle.wait(0.01)
+        functional = ChannelAddress(1, 0x7DF, None, False)
+        for channel in (ENGINE, functional):
+            vehicle.take(vehicle.interface.channel_failed(channel, "the adapter is gone", vehicle.now))
+        assert vehicle.records == []
+
+    def test_answers_from_afar_are_waited_for(self):
+        vehicle = Vehicle(delay=lambda bus: {1: 0.5}[bus])
+        vehicle.ask(id=0x7E0, mode=1, pid=12)
+        vehicle.wait(2.5)
+        vehicle.answer("410c1af8")
+        assert len(vehicle.records) == 1
+
     def test_the_filter_lets_responses_through_as_raw_frames_while_asked_for(self, vehicle):
         vehicle.say(command="passthrough", bus=1, enabled=True)
         response = FrameBatch.of([Frame(id=0x7E8, data=bytes.fromhex("03410d20"))])
@@ -481,7 +505,10 @@ class TestMuting:
         vehicle.say(command="get_vin")
         vehicle.mute()
         vehicle.answer("410c1af8")
-        assert [record["pid"] for record in vehicle.records] == [12]
+        assert [(record["pid"], record["success"]) for record in vehicle.records] == [
+            (12, True),
+            *((pid, False) for pid in range(100, 120)),
+        ]
         assert vehicle.sent == [(0x7E0, "010c")]
         assert vehicle.responses[-1] == {
             "command_response": "get_vin",

@@ -97,6 +97,14 @@ class Bus(abc.ABC):
         self.frames_sent = 0
         self.frames_unsent = 0  #: taken by send(), then refused or lost by the adapter
 
+    @property
+    def delay(self) -> float:
+        """Seconds that a request and its answer take on the way to the vehicle and back, at most.
+
+        0 where the vehicle is here: then ISO-TP channels report the progress of long payloads, too.
+        """
+        return 0.0
+
     @abc.abstractmethod
     async def open(self, listener: BusListener) -> None:
         """Start. Raises BusError (one line, what to do) when the connection cannot be made."""

@@ -72,14 +72,9 @@ class IsotpChannels:
             BusError: ids that the format does not have, or that are the same; an address that
                 is no byte.
         """
-        check_id(request_id, extended)
-        _check_address(layout.request_address)
-        _check_address(layout.response_address)
+        check_addressing(request_id, response_id, extended, layout)
         if response_id is None:
             return _FunctionalChannel(self._send, self._number, request_id, extended, layout)
-        check_id(response_id, extended)
-        if request_id == response_id:
-            raise BusError(f"an ISO-TP channel needs two ids, not 0x{request_id:x} twice")
         key = LinkKey(request_id, response_id, extended, layout)
         link = self._links.get(key)
         if link is None:
@@ -107,9 +102,20 @@ class IsotpChannels:
             self._listening.remove(link.key.response_id, link.key.extended, link)
 
 
-def _check_address(address: int | None) -> None:
-    if address is not None and not 0 <= address <= 0xFF:
-        raise BusError(f"{address} is not an address of extended addressing, which is one byte")
+def check_addressing(request_id: int, response_id: int | None, extended: bool, layout: IsotpLayout) -> None:
+    """Refuse what no ISO-TP channel can have.
+
+    Raises:
+        BusError: as Bus.open_isotp does.
+    """
+    check_id(request_id, extended)
+    for address in (layout.request_address, layout.response_address):
+        if address is not None and not 0 <= address <= 0xFF:
+            raise BusError(f"{address} is not an address of extended addressing, which is one byte")
+    if response_id is not None:
+        check_id(response_id, extended)
+    if request_id == response_id:
+        raise BusError(f"an ISO-TP channel needs two ids, not 0x{request_id:x} twice")
 
 
 class _FunctionalChannel:

@@ -5,6 +5,9 @@
     replay:FILE[?speed=1.0|max][&loop][&wait][&channel=NAME]
     socketcan:CHANNEL[@BITRATE[?dbitrate=BITRATE]]
     slcan:PORT[@BITRATE][?listen_only][&btr=XXYY][&dbitrate=RATE][&baudrate=115200]
+    openobd:ticket/NUMBER[@BITRATE][?pins=6/14][&raw=ID,ID...][&frames]
+    openobd:connector/ID...                       as above
+    openobd:session[/FILE]...                     a session handed over, in a variable or a file
     INTERFACE[:CHANNEL][@BITRATE][?OPTION=VALUE[&OPTION=VALUE]...]
 
 A bitrate of a SocketCAN interface is a request to set it; without one the interface stays as it is.
@@ -17,6 +20,7 @@ This module reads text and touches neither files nor devices. It must not know t
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from collections.abc import Mapping
@@ -26,8 +30,14 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from bridge.errors import ConfigurationError
+from bridge.frames import EXTENDED_ID_MAX
 
-EXPECTED = "simulated[?latency=N], virtual, replay:FILE[?speed=N|max&loop&wait] or INTERFACE:CHANNEL[@BITRATE]"
+EXPECTED = (
+    "simulated[?latency=N], virtual, replay:FILE[?speed=N|max&loop&wait], openobd:ticket/NUMBER "
+    "or INTERFACE:CHANNEL[@BITRATE]"
+)
+
+DIAGNOSTIC_PINS = (6, 14)  #: CAN-H and CAN-L of the diagnostic connector, ISO 15765-4
 
 OptionValue = bool | int | float | str
 
@@ -41,6 +51,8 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _INTEGER = re.compile(r"[+-]?(0x[0-9a-fA-F]+|[0-9]+)")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][+-]?[0-9]{1,2})?")
 _OPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PINS = re.compile(r"([1-9]|1[0-6])/([1-9]|1[0-6])")
+_ID = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,28 @@ class SlcanSpec:
     baudrate: int | None = None  #: of the serial line, bit/s
 
 
-BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SocketCanSpec | SlcanSpec | PythonCanSpec
+class OpenObdOrigin(enum.Enum):
+    """How a remote session is come by."""
+
+    TICKET = "ticket"  #: started on a ticket's number
+    CONNECTOR = "connector"  #: started on a connector's id
+    SESSION = "session"  #: handed over
+
+
+@dataclass(frozen=True, slots=True)
+class OpenObdSpec:
+    """A CAN bus of a remote openOBD session."""
+
+    text: str
+    origin: OpenObdOrigin
+    where: str = ""  #: the ticket's number, the connector's id, or the file of a session; "": the variable's session
+    bitrate: int | None = None  #: bit/s
+    pins: tuple[int, int] = DIAGNOSTIC_PINS  #: of the diagnostic connector: CAN-H, CAN-L (ISO 15031-3)
+    raw: tuple[int, ...] = ()  #: ids whose raw frames are heard
+    frames: bool = False  #: configured for raw frames, without ISO-TP
+
+
+BusSpec = SimulatedSpec | VirtualSpec | ReplaySpec | SocketCanSpec | SlcanSpec | OpenObdSpec | PythonCanSpec
 
 
 def parse_bus_spec(text: str) -> BusSpec:
@@ -129,6 +162,8 @@ def parse_bus_spec(text: str) -> BusSpec:
         return _socketcan(text, body, options)
     if kind == "slcan" and "://" not in rest:  # python-can reaches adapters behind pyserial's URLs
         return _slcan(text, rest, options)
+    if own == "openobd":
+        return _openobd(text, body, options)
     return _python_can(text, body, options)
 
 
@@ -245,6 +280,45 @@ def _slcan(text: str, address: str, options: dict[str, str | None]) -> SlcanSpec
         listen_only=_switch(text, "listen_only", options),
         baudrate=_bitrate(text, options["baudrate"] or "", "baudrate") if "baudrate" in options else None,
     )
+
+
+def _openobd(text: str, body: str, options: dict[str, str | None]) -> OpenObdSpec:
+    address, bitrate = _address(text, body)
+    kind, slash, where = address.partition(":")[2].partition("/")
+    try:
+        origin = OpenObdOrigin(kind)
+    except ValueError:
+        raise _wrong(text, "openobd takes ticket/NUMBER, connector/ID, session or session/FILE") from None
+    if not where and (slash or origin is not OpenObdOrigin.SESSION):
+        raise _wrong(text, f"{kind}/ needs {'a file' if origin is OpenObdOrigin.SESSION else 'its number or id'}")
+    if unknown := sorted(options.keys() - {"pins", "raw", "frames"}):
+        raise _wrong(text, f"openobd has no option {unknown[0]}, only pins, raw and frames")
+    return OpenObdSpec(
+        text=text.strip(),
+        origin=origin,
+        where=unquote(where),
+        bitrate=bitrate,
+        pins=_pins(text, options["pins"]) if "pins" in options else DIAGNOSTIC_PINS,
+        raw=_ids(text, options["raw"]) if "raw" in options else (),
+        frames=_switch(text, "frames", options),
+    )
+
+
+def _pins(text: str, value: str | None) -> tuple[int, int]:
+    found = _PINS.fullmatch(value or "")
+    if found is None:
+        raise _wrong(text, "pins are two of the diagnostic connector's, CAN-H/CAN-L, as in pins=3/11")
+    return int(found[1]), int(found[2])
+
+
+def _ids(text: str, value: str | None) -> tuple[int, ...]:
+    found = []
+    for word in (value or "").split(","):
+        identifier = int(word, 0) if _ID.fullmatch(word) else EXTENDED_ID_MAX + 1
+        if identifier > EXTENDED_ID_MAX:
+            raise _wrong(text, f"{word!r} is no arbitration id; write raw=0x123,0x456")
+        found.append(identifier)
+    return tuple(dict.fromkeys(found))
 
 
 def _address(text: str, body: str) -> tuple[str, int | None]:

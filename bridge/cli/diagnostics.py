@@ -214,7 +214,9 @@ def describe(message: Outgoing) -> str:
     if message.pid is not None:
         where += f" pid {message.pid:#04x}"
     if not message.success:
-        code = message.negative_response_code or 0
+        code = message.negative_response_code
+        if code is None:
+            return f"{where}: failed, the bridge could not send it or lost the answer"
         return f"{where}: refused, {_NEGATIVE_RESPONSE_CODES.get(code, 'code')} ({code:#04x})"
     if message.frame is not None:
         where += " last part" if message.frame == LAST_PART else f" part {message.frame}"

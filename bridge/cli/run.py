@@ -32,6 +32,8 @@ buses (the n-th --bus is OpenXC bus n):
   socketcan:CHANNEL[@BITRATE]      a CAN interface of Linux, CAN FD included; a bitrate is set by root only
   slcan:PORT[@BITRATE][?listen_only][&btr=XXYY][&dbitrate=2000000][&baudrate=115200]
                                    a USB-serial adapter, such as slcan:/dev/ttyACM0@500000
+  openobd:ticket/NUMBER[@BITRATE][?pins=6/14][&raw=ID,ID...][&frames]
+                                   a car far away, by an openOBD session; also connector/ID and session[/FILE]
   pcan:PCAN_USBBUS1@500000, ...
                                    INTERFACE:CHANNEL[@BITRATE] of any python-can interface
 

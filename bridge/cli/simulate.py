@@ -69,10 +69,16 @@ def make_vehicle(spec: str, plan: Plan, seed: int) -> SimulatedVehicle:
     """
     # The daemon's parts are not needed to read the command line.
     from bridge.app import make_bus  # noqa: PLC0415
-    from bridge.buses.spec import ReplaySpec, SimulatedSpec, VirtualSpec, parse_bus_spec  # noqa: PLC0415
+    from bridge.buses.spec import (  # noqa: PLC0415
+        OpenObdSpec,
+        ReplaySpec,
+        SimulatedSpec,
+        VirtualSpec,
+        parse_bus_spec,
+    )
 
     parsed = parse_bus_spec(spec)
-    if isinstance(parsed, ReplaySpec | SimulatedSpec | VirtualSpec):
+    if isinstance(parsed, OpenObdSpec | ReplaySpec | SimulatedSpec | VirtualSpec):
         raise ConfigurationError(
             f"--bus {spec}: a simulated vehicle needs a bus that others can listen on, such as udp_multicast:239.0.0.1"
         )

@@ -120,15 +120,21 @@ class DiagnosticManager:
         max_frequency: float = limits.DIAGNOSTIC_MAX_FREQUENCY,
         timeout: float = limits.DIAGNOSTIC_TIMEOUT,
         pending_timeout: float = limits.DIAGNOSTIC_PENDING_TIMEOUT,
+        delay: Callable[[int], float] = lambda bus: 0.0,
         requests_limit: int = limits.DIAGNOSTIC_REQUESTS_LIMIT,
         owner_limit: int = limits.DIAGNOSTIC_OWNER_LIMIT,
     ) -> None:
-        """`buses` are the bus numbers, the default one first; `random` gives numbers in [0, 1) to stagger starts."""
+        """`buses` are the bus numbers, the default one first; `random` gives numbers in [0, 1) to stagger starts.
+
+        `delay` gives the seconds that a request and its answer take on the way to a bus's vehicle. Where
+        there are any, progress() is not called.
+        """
         self._buses = tuple(buses)
         self._random = random
         self._max_frequency = max_frequency
         self._timeout = timeout
         self._pending_timeout = pending_timeout
+        self._delay = delay
         self._requests_limit = requests_limit
         self._owner_limit = owner_limit
         self._entries: dict[_Entry, None] = {}  # in the order of their making
@@ -330,9 +336,17 @@ class DiagnosticManager:
             entry.due += (missed + 1) * entry.period
             if entry.due <= now:
                 entry.due += entry.period
-        entry.deadline = now + self._timeout + _transfer_allowance(len(entry.layout.payload))
+        entry.deadline = now + self._patience(entry)
         self._agenda.set(entry, entry.deadline)
         events.append(SendPayload(entry.channels[0], entry.layout.payload))
+
+    def _patience(self, entry: _Entry) -> float:
+        """Seconds from the sending of a request to giving it up."""
+        delay = self._delay(entry.bus)
+        # Where no part of a long answer is seen, one answer is waited for until it may have come as a whole.
+        # All answers are not, or else one silent ECU would hold up every functional request.
+        unseen = limits.DIAGNOSTIC_FAR_TIMEOUT if delay and not entry.multiple else 0.0
+        return self._timeout + delay + unseen + _transfer_allowance(len(entry.layout.payload))
 
     def _answered(self, entry: _Entry, response_id: int, answer: Answer, now: float, events: list[Event]) -> None:
         """Publish a response, and land the request if that was all."""

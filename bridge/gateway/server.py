@@ -18,7 +18,7 @@ from grpc import aio
 from bridge.buses.bus import BusState
 from bridge.config import GatewaySettings, PartnerSettings
 from bridge.errors import ConfigurationError
-from bridge.gateway.addresses import TLS_PORT, Endpoint, Endpoints, parse_endpoint
+from bridge.gateway.addresses import Endpoints, parse_endpoint
 from bridge.gateway.answering import Answering
 from bridge.gateway.core import BENCH_PARTNER, Core
 from bridge.gateway.repeating import Repeating
@@ -42,6 +42,7 @@ from bridge.gateway.user_interface.choosing import make_user_interface
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import ABANDONED_PERIOD, CLOSE_GRACE, GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
 from bridge.openobd import services
+from bridge.openobd.endpoint import TLS_PORT, Endpoint
 
 _log = logging.getLogger(__name__)
 

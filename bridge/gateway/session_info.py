@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bridge.gateway.addresses import Endpoint
 from bridge.gateway.sessions import Record, Session
 from bridge.gateway.states import State
+from bridge.openobd.endpoint import Endpoint
 from bridge.openobd.messages import SessionInfo
 
 

@@ -1,1 +1,1 @@
-"""What both ends of openOBD share: the protocol's messages and services, payload texts, bearer tokens."""
+"""What both ends of openOBD share: the protocol's messages and services, payload texts, endpoints."""

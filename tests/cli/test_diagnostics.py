@@ -119,6 +119,10 @@ def response(**fields):
             "bus 1 id 0x7e8 mode 0x22: refused, requestOutOfRange (0x31)",
         ),
         (response(success=False, negative_response_code=0xF0), "bus 1 id 0x7e8 mode 0x01: refused, code (0xf0)"),
+        (
+            response(success=False),
+            "bus 1 id 0x7e8 mode 0x01: failed, the bridge could not send it or lost the answer",
+        ),
         (SimpleMessage(name="coolant", value=90), "coolant: 90"),
     ],
 )

@@ -35,7 +35,7 @@ def _factory(folder):
 
     try:
         yield start
-        for daemon in daemons:
+        for daemon in reversed(daemons):  # who uses another one goes first
             if daemon.process.returncode is None:
                 _checked_end(daemon)
     finally:

@@ -17,13 +17,20 @@ from bridge.openxc.messages import (
 from bridge.simulator.ecus import LOG, LOG_LENGTH, LONGEST, LONGEST_LENGTH, SLOW, SLOW_WORK, VIN, pattern
 from bridge.simulator.security import security_key
 
+from .far_away import gateway_port, start_gateway, start_remote
+
 ENGINE, TRANSMISSION, FUNCTIONAL = 0x7E0, 0x7E1, 0x7DF
 ENGINE_EXTENDED, FUNCTIONAL_EXTENDED = 0x18DA10F1, 0x18DB33F1
 
 
-@pytest.fixture(scope="module")
-def daemon(start_shared):
-    return start_shared("--bus", "simulated")
+@pytest.fixture(scope="module", params=["here", "far away"])
+def daemon(start_shared, tmp_path_factory, request):
+    """With the vehicle at its own bus, and with the vehicle behind another daemon's gateway."""
+    if request.param == "here":
+        return start_shared("--bus", "simulated")
+    folder = tmp_path_factory.mktemp("far_away")
+    gateway = start_gateway(start_shared, folder)
+    return start_remote(start_shared, folder, gateway_port(gateway))
 
 
 @pytest.fixture

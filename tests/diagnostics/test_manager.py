@@ -7,6 +7,7 @@ import pytest
 from bridge.diagnostics.addressing import FUNCTIONAL_EXTENDED_ID, FUNCTIONAL_ID, ChannelAddress, channels
 from bridge.diagnostics.errors import RequestRefused
 from bridge.errors import ClientError
+from bridge.limits import DIAGNOSTIC_FAR_TIMEOUT
 from bridge.openxc.messages import DecodedType, DiagnosticResponse, SimpleMessage
 
 from .bench import ANSWERED, CANCELLED, ENGINE, EVERYBODY, FAILED, TIMED_OUT, answer, bench, ecu, request
@@ -612,6 +613,30 @@ class TestLongPayloads:
         b.manager.progress(ENGINE, 100.05)
         b.poll_at(100.11)
         assert [each.id for _, each in b.manager.requests()] == [0x7E0]
+
+
+class TestDelay:
+    """A vehicle far away: requests and answers are under way for a while, and their parts are not seen."""
+
+    def test_one_answer_is_waited_for_until_it_may_have_come_as_a_whole(self):
+        b = bench(delay=lambda bus: 0.4)
+        b.add(request())
+        assert b.manager.next_wakeup() == pytest.approx(100.0 + 0.1 + 0.4 + DIAGNOSTIC_FAR_TIMEOUT)
+
+    def test_all_answers_are_waited_for_as_long_as_they_are_under_way(self):
+        b = bench(delay=lambda bus: 0.4)
+        b.add(request(id=FUNCTIONAL_ID))
+        assert b.manager.next_wakeup() == pytest.approx(100.5)
+
+    def test_it_is_that_of_the_bus_and_of_the_moment(self):
+        delays = {1: 0.0, 2: 0.3}
+        b = bench(delay=delays.__getitem__)
+        b.add(request(id=FUNCTIONAL_ID, bus=2))
+        assert b.manager.next_wakeup() == pytest.approx(100.4)
+        delays[2] = 0.7
+        b.add(request(id=FUNCTIONAL_ID, bus=2))
+        b.poll_at(101.0)
+        assert b.manager.next_wakeup() == pytest.approx(101.8)
 
 
 class TestChannels:

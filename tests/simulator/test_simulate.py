@@ -32,7 +32,7 @@ def test_needs_a_bus(capsys):
     assert "--bus" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("spec", ["simulated", "virtual", "replay:drive.log"])
+@pytest.mark.parametrize("spec", ["simulated", "virtual", "replay:drive.log", "openobd:ticket/1"])
 async def test_refuses_a_bus_that_nobody_hears(spec):
     with pytest.raises(ConfigurationError, match="others can listen"):
         simulate.make_vehicle(spec, loading.load("demo"), 0)
