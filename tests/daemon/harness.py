@@ -122,6 +122,30 @@ class Daemon:
             self.process.stdout.close()
 
 
+@contextmanager
+def simulating(bus: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`openxc-bridge simulate` on a bus as a process of its own, driving."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "simulate", "--bus", bus],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        printed = b""
+        while b"try: " not in printed:
+            assert select.select([process.stdout], [], [], SOON)[0]
+            piece = os.read(process.stdout.fileno(), 65536)
+            assert piece, process.stderr.read().decode()
+            printed += piece
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 class App:
     """An app's side of one connection: sends messages, and reads records as they come."""
 

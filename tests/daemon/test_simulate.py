@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import can
@@ -15,7 +12,7 @@ import pytest
 
 from bridge.openxc.messages import DiagnosticResponse, SimpleMessage
 
-from .harness import PROJECT, SOON
+from .harness import SOON, simulating
 
 GROUP = "239.74.163.7"
 
@@ -43,21 +40,8 @@ def bus() -> str:
 @pytest.fixture
 def vehicle(bus) -> Iterator[subprocess.Popen]:
     """`openxc-bridge simulate` on the bus, driving."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "simulate", "--bus", bus],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    printed = b""
-    while b"try: " not in printed:
-        assert select.select([process.stdout], [], [], SOON)[0]
-        piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, process.stderr.read().decode()
-        printed += piece
-    yield process
-    process.kill()
-    process.communicate()
+    with simulating(bus) as process:
+        yield process
 
 
 async def test_a_bridge_hears_it_and_asks_its_ecus(bus, vehicle, start, join):

@@ -26,17 +26,14 @@ For a debugger, or to have a look around in there:
 from __future__ import annotations
 
 import os
-import select
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.conftest import drive, join, start, start_shared
-from tests.daemon.harness import PROJECT, SOON
+from tests.daemon.harness import SOON, simulating
 
 from .can_utils import REQUIRED, ip, is_up, need
 from .elsewhere import Elsewhere, unavailable
@@ -140,20 +137,9 @@ def own_interface() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def vehicle():
     """`openxc-bridge simulate` on vcan0, driving."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "simulate", "--bus", "socketcan:vcan0"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    printed = b""
-    while b"try: " not in printed:
-        assert select.select([process.stdout], [], [], SOON)[0]
-        piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, process.stderr.read().decode()
-        printed += piece
-    yield process
-    process.terminate()
-    _, errors = process.communicate(timeout=SOON)
-    assert process.returncode == 0
-    assert b"Traceback" not in errors
+    with simulating("socketcan:vcan0") as process:
+        yield process
+        process.terminate()
+        _, errors = process.communicate(timeout=SOON)
+        assert process.returncode == 0
+        assert b"Traceback" not in errors
