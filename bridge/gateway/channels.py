@@ -183,20 +183,17 @@ class _IsotpChannel:
         self._opened: list[IsotpChannel] = []
         self._layout = _layout(channel)
         rules = vehicle.rules(bus.number)
-        check_channel(vehicle.grants, rules, self._id, self._extended, addressed=self._addressed)
         functional = is_functional(channel.request_id)
+        peer = physical_id(channel.response_id) if functional else channel.request_id
+        for request_id in (self._id, peer):
+            check_channel(vehicle.grants, rules, request_id, self._extended, address=self._layout.request_address)
         try:
-            peer = physical_id(channel.response_id) if functional else channel.request_id
             self._sender = self._join(peer, channel.response_id)
             if functional:
                 self._sender = self._join(channel.request_id, None)
         except BusError as error:
             self.close()
             raise InvalidCall(str(error)) from error
-
-    @property
-    def _addressed(self) -> bool:
-        return self._layout.request_address is not None
 
     def _join(self, request_id: int, response_id: int | None) -> IsotpChannel:
         opened = self._bus.open_isotp(
@@ -228,7 +225,8 @@ class _IsotpChannel:
 
     def _check(self, data: bytes) -> None:
         rules = self._vehicle.rules(self._bus.number)
-        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, addressed=self._addressed)
+        address = self._layout.request_address
+        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, address=address)
 
     def _receive(self, data: bytes) -> None:
         if self._asked_at is not None:

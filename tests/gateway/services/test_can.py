@@ -313,6 +313,34 @@ async def test_writing_is_a_permission(open_bench, join) -> None:
     assert (await frames.end())[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize(
+    ("channel", "payload"),
+    [
+        (IsotpChannel(request_id=0x7DF, response_id=0x128), "0100"),  # flow control would go to 0x120
+        (IsotpChannel(request_id=0x18DB33F1, response_id=0x128), "0100"),
+        (IsotpChannel(request_id=0x123, response_id=0x7E8), "22F190"),
+        (IsotpChannel(request_id=0x7E0, response_id=0x7E8, extended_request_address=0x02), "22" + "F1" * 0x102),
+        (IsotpChannel(request_id=0x726, response_id=0x72E, extended_request_address=0x02), "22" + "F1" * 0x100),
+        (IsotpChannel(request_id=0x726, response_id=0x72E), "032EF19041"),
+        (IsotpChannel(request_id=0x726, response_id=0x72E), "22F190F18CF1042EF190"),
+    ],
+)
+@pytest.mark.parametrize("padding", messages.Padding.values())
+async def test_reading_is_not_stretched(open_bench, join, channel, payload, padding) -> None:
+    """By no addressing or padding does a stream put on the bus what may change the vehicle."""
+    bench = await open_bench(grants=Write.READ_DIAGNOSTIC)
+    caller = await join(bench)
+    await caller.active_session()
+    await configure(caller, hs())
+    channel.bus_name, channel.padding = "hs", padding
+    call = caller.can.openIsotpStream(metadata=caller.metadata)
+    talk = Talk(call, IsotpMessage, channel)
+    await talk.send(payload)
+    code, details = await talk.end()
+    assert (code, "--allow-write diagnostics" in details) == (grpc.StatusCode.PERMISSION_DENIED, True), details
+    assert bench.buses[1].frames_sent == 0
+
+
 async def test_only_an_active_session_may(bench, join) -> None:
     caller = await join(bench)
     await caller.start_session()
