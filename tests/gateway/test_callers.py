@@ -41,8 +41,17 @@ SERVICE_TAKES: dict[str, set[TokenKind]] = {
     "function": {A, S},
     "functionBroker": {B},
     "sessionController": {C},
-    **dict.fromkeys(("can", "config", "connectionMonitor", "doip", "kline", "logging", "productInfo"), {S}),
-    **dict.fromkeys(("terminal15", "ticketInfo", "userInterface", "vehicleInfo"), {S}),
+    "can": {S},
+    "config": {S},
+    "connectionMonitor": {S},
+    "doip": {S},
+    "kline": {S},
+    "logging": {S},
+    "productInfo": {S},
+    "terminal15": {S},
+    "ticketInfo": {S},
+    "userInterface": {S},
+    "vehicleInfo": {S},
 }
 
 

@@ -8,7 +8,7 @@ from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Exhausted, InvalidCall, WrongState
 from bridge.gateway.states import Event, State
 from bridge.gateway.variables import Room
-from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT
+from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT, VARIABLE_OVERHEAD
 from bridge.openobd.messages import FunctionDetails, Result, ServiceResult, UserFeedback, Variable
 
 SUCCESS = ServiceResult(result=[Result.RESULT_SUCCESS])
@@ -102,7 +102,7 @@ def test_results_go_to_the_parent_and_nothing_else_outlives_the_end(root: Contex
     inner.variables.set(Variable(key="own", value="x"))
     inner.end(Event.FINISH, SUCCESS)
     assert root.inner_results.list() == [Variable(key="sum", value="3")]
-    assert room.left == SIZE - Variable(key="sum", value="3").ByteSize()
+    assert room.left == SIZE - VARIABLE_OVERHEAD - Variable(key="sum", value="3").ByteSize()
     root.start_inner().end(Event.FINISH, SUCCESS)
     assert root.inner_results.list() == []
     assert room.left == SIZE
