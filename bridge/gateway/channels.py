@@ -99,9 +99,10 @@ class Conversation(abc.ABC, Generic[Message]):
         if channel is None:
             if len(self._channels) >= STREAM_CHANNELS_LIMIT:
                 raise Exhausted(f"{STREAM_CHANNELS_LIMIT} channels are the most on one stream")
-            channel = self._channels[key] = self._admit(message)
+            opening = messages.kept(message)
+            channel = self._channels[key] = self._admit(opening)
             if len(self._session.channels) < SESSION_CHANNELS_LISTED:
-                listed = self._listed(message)
+                listed = self._listed(opening)
                 self._session.channels[listed.SerializeToString(deterministic=True)] = listed
         if message.payload:
             try:

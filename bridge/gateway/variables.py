@@ -18,7 +18,7 @@ from bridge.limits import (
     VARIABLES_LIMIT,
     VARIABLES_SIZE_LIMIT,
 )
-from bridge.openobd.messages import ContextType, Variable
+from bridge.openobd.messages import ContextType, Variable, kept
 
 VIN_KEY = "vehicle:info:vin"
 VOLTAGE_KEY = "vehicle:info:voltage"
@@ -102,6 +102,7 @@ class Variables:
         before = self._values.get(key)
         if before is None and len(self._values) >= VARIABLES_LIMIT:
             raise Exhausted(f"there are {VARIABLES_LIMIT} variables already")
+        variable = kept(variable)
         self._room.take(_size(variable) - (_size(before) if before is not None else 0))
         self._values[key] = variable
 

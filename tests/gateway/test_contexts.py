@@ -61,6 +61,15 @@ def test_details_take_their_room(root: Context, room: Room) -> None:
     assert room.left == SIZE
 
 
+def test_details_give_back_what_they_have_taken(root: Context, room: Room) -> None:
+    """Whatever came along that the protocol does not know."""
+    unknown = bytes.fromhex("c23e04") + b"????"  # field 1000
+    root.register(FunctionDetails.FromString(FunctionDetails(id="oil").SerializeToString() + unknown))
+    root.variables.set(Variable.FromString(Variable(key="k", value="v").SerializeToString() + unknown))
+    root.end(Event.FINISH)
+    assert room.left == SIZE
+
+
 def test_an_available_parent_waits_and_is_available_again(root: Context) -> None:
     inner = root.start_inner()
     assert (root.state, inner.state, root.inner, inner.parent) == (State.WAITING, State.AVAILABLE, inner, root)

@@ -11,7 +11,7 @@ from bridge.gateway.errors import Exhausted, InvalidCall, NotFound
 from bridge.gateway.sessions import BY_SESSION
 from bridge.gateway.streams import ContextStream
 from bridge.limits import BUS_NAME_LIMIT, SESSION_BUSES_LIMIT
-from bridge.openobd.messages import BusConfiguration, Configuration, EmptyMessage
+from bridge.openobd.messages import BusConfiguration, Configuration, EmptyMessage, kept
 from bridge.openobd.services import configServicer
 
 _log = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ class ConfigService(configServicer):
             nonlocal buses
             if len(configuration) >= SESSION_BUSES_LIMIT:
                 raise Exhausted(f"{SESSION_BUSES_LIMIT} buses are the most in one configuration")
-            bus.DiscardUnknownFields()  # of any size, and of no meaning here
-            configuration.append(bus)
+            configuration.append(kept(bus))
             buses = can_buses(configuration, session.connection.buses, self._core.vehicle.buses)
 
         async with ContextStream[EmptyMessage](call, session, context) as stream:
