@@ -27,6 +27,7 @@ from bridge.diagnostics.events import (
     Publish,
     SendPayload,
 )
+from bridge.diagnostics.layout import lay_out
 from bridge.diagnostics.manager import DiagnosticManager
 from bridge.diagnostics.obd2 import CURRENT_DATA
 from bridge.diagnostics.predefined import PredefinedObd2
@@ -65,6 +66,7 @@ from bridge.policy import (
     Write,
     WriteRefusedError,
     check_diagnostic,
+    check_payload,
     check_raw,
     check_signal,
     muted_reason,
@@ -174,7 +176,7 @@ class VehicleInterface:
 
     def _start_request(self, recurring: RecurringRequest, profile: Peer, output: Output, now: float) -> None:
         request = recurring.request
-        self._check_request(request, profile, self._rules)
+        self._check_request(request, profile, self._rules, recurring.pid_length)
         events = self._manager.add(request, None, now, decoder=recurring.decoder, pid_length=recurring.pid_length)
         self._collect(events, output, now)
 
@@ -333,9 +335,12 @@ class VehicleInterface:
             events = self._manager.cancel(command.request, now)
         self._collect(events, output, now)
 
-    def _check_request(self, request: DiagnosticRequest, peer: Peer, rules: Mapping[int, BusRules]) -> None:
-        bus = self._bus(request.bus)
-        check_diagnostic(peer.grants, rules[bus.number], request.id, request.id > STANDARD_ID_MAX, request.mode)
+    def _check_request(
+        self, request: DiagnosticRequest, peer: Peer, rules: Mapping[int, BusRules], pid_length: int | None = None
+    ) -> None:
+        bus = rules[self._bus(request.bus).number]
+        payload = lay_out(request, pid_length).payload
+        check_payload(peer.grants, bus, request.id, request.id > STANDARD_ID_MAX, payload)
 
     def _predefined_obd2(
         self, enabled: bool, peer: Peer, rules: Mapping[int, BusRules], output: Output, now: float

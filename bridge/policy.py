@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bridge.errors import ClientError, ConfigurationError
+from bridge.limits import SINGLE_FRAME_LIMIT
 
 
 class Write(enum.Flag):
@@ -42,6 +43,9 @@ GRANTS = {
 _TESTER_PRESENT = 0x3E
 #: Services that read: SAE J1979 01 to 0A, ReadDTCInformation, ReadDataByIdentifier, TesterPresent.
 READING_SERVICES = frozenset({*range(0x01, 0x0B), 0x19, 0x22, _TESTER_PRESENT})
+
+_SINGLE_FRAME_LENGTHS = range(0x01, SINGLE_FRAME_LIMIT + 1)  # how a single frame begins
+_NO_CONTROL_INFORMATION = 0x40  # ISO 15765-2 has four types of frames, in the upper four bits
 
 
 class WriteRefusedError(ClientError):
@@ -118,45 +122,56 @@ def check_diagnostic(grants: Write, bus: BusRules, identifier: int, extended: bo
     """
     _check_bus(bus, "diagnostic requests")
     if service not in READING_SERVICES:
-        _check_listener(
-            grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (service 0x{service:02x} changes the vehicle)"
-        )
+        _check_change(grants, f"service 0x{service:02x} changes the vehicle")
     elif not (is_diagnostic_id(identifier, extended) or identifier in bus.diagnostic_ids):
-        _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (0x{identifier:x} is no diagnostic id)")
+        _check_change(grants, f"0x{identifier:x} is no diagnostic id")
     else:
         _check_listener(grants, Write.READ_DIAGNOSTIC, "read-diagnostics")
 
 
-def check_channel(grants: Write, bus: BusRules, identifier: int, extended: bool, *, addressed: bool = False) -> None:
+def check_channel(grants: Write, bus: BusRules, identifier: int, extended: bool, *, address: int | None = None) -> None:
     """An ISO-TP channel that sends on an id and hears another one: it sends flow control of its own accord.
 
-    That needs what a request that only reads needs. `addressed`: an address byte precedes the
-    protocol control information (extended addressing). An ECU with normal addressing takes that
-    byte for the protocol control information, and the bytes after it for a request that nobody has
-    judged. So where normal addressing is certain, reading is not enough.
+    That needs what a request that only reads needs. `address` is the byte that precedes the protocol
+    control information, with extended addressing. An ECU with normal addressing takes that byte for
+    the protocol control information, and the bytes after it for a request that nobody has judged. So
+    where normal addressing is certain, or the byte means something to it, reading is not enough.
 
     Raises:
         WriteRefusedError
     """
-    if addressed and _is_legislated_request_id(identifier, extended):
-        _check_bus(bus, "diagnostic requests")
-        _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" (0x{identifier:x} has normal addressing)")
-    else:
-        check_diagnostic(grants, bus, identifier, extended, _TESTER_PRESENT)
+    check_diagnostic(grants, bus, identifier, extended, _TESTER_PRESENT)
+    if address is None:
+        return
+    if _is_legislated_request_id(identifier, extended):
+        _check_change(grants, f"0x{identifier:x} has normal addressing")
+    if address < _NO_CONTROL_INFORMATION:
+        _check_change(grants, f"with normal addressing the address 0x{address:02x} is control information")
 
 
 def check_payload(
-    grants: Write, bus: BusRules, identifier: int, extended: bool, payload: bytes, *, addressed: bool = False
+    grants: Write, bus: BusRules, identifier: int, extended: bool, payload: bytes, *, address: int | None = None
 ) -> None:
-    """A whole payload for such a channel, by its service: that is certain, whatever addressing the channel has.
+    """A whole payload for such a channel, by its service.
+
+    An ECU with extended addressing takes the first byte of a frame with normal addressing for an
+    address, and the next one, a service's number, for the protocol control information. So where
+    normal addressing is not certain, reading is not enough for a service that begins a single frame
+    then, nor for what takes more than one frame, since those are cut at any place.
 
     Raises:
         WriteRefusedError
     """
-    check_channel(grants, bus, identifier, extended, addressed=addressed)
     if not payload:
         raise WriteRefusedError("an empty payload is no diagnostic request")
     check_diagnostic(grants, bus, identifier, extended, payload[0])
+    check_channel(grants, bus, identifier, extended, address=address)
+    if address is not None or _is_legislated_request_id(identifier, extended):
+        return
+    if payload[0] in _SINGLE_FRAME_LENGTHS:
+        _check_change(grants, f"service 0x{payload[0]:02x} is ambiguous where 0x{identifier:x} has extended addressing")
+    if len(payload) > SINGLE_FRAME_LIMIT:
+        _check_change(grants, f"{len(payload)} bytes are ambiguous where 0x{identifier:x} has extended addressing")
 
 
 def check_raw(grants: Write, bus: BusRules, identifier: int, extended: bool, data: bytes) -> None:
@@ -224,6 +239,10 @@ def _check_bus(bus: BusRules, what: str) -> None:
     _check_muted(bus)
     if bus.raw_writable is False:
         raise WriteRefusedError(f"bus {bus.number} takes no {what}: its profile does not say raw_writable")
+
+
+def _check_change(grants: Write, why: str) -> None:
+    _check_listener(grants, Write.CHANGE_DIAGNOSTIC, "diagnostics", f" ({why})")
 
 
 def _check_listener(grants: Write, kind: Write, word: str, remark: str = "") -> None:

@@ -338,6 +338,13 @@ class TestDiagnostics:
         assert "--allow-write diagnostics" in answer["message"]
         assert vehicle.sent == []
 
+    def test_a_request_that_another_addressing_takes_for_a_write_is_refused(self):
+        vehicle = Vehicle(grants=Write.READ_DIAGNOSTIC)
+        answer = vehicle.ask(id=0x726, mode=3, payload="2ef19041")
+        assert answer["status"] is False
+        assert "--allow-write diagnostics" in answer["message"]
+        assert vehicle.sent == []
+
     def test_a_bus_that_is_not_raw_writable_takes_no_requests(self, vehicle):
         assert "raw_writable" in vehicle.ask(bus=2, id=0x7E0, mode=1)["message"]
 

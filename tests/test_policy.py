@@ -116,23 +116,24 @@ def test_nothing_is_written_on_a_muted_bus(raw_writable):
 
 @pytest.mark.parametrize("words", ["none", "signals,raw", "read-diagnostics", "diagnostics", "all"])
 @pytest.mark.parametrize("bus", [OPEN, UNDESCRIBED, CLOSED, MUTED])
-@pytest.mark.parametrize("addressed", [False, True])
-def test_payloads_of_a_channel_are_judged_by_their_service(words, bus, addressed):
+@pytest.mark.parametrize(("identifier", "address"), [(ENGINE, None), (0x726, 0x40)])
+def test_payloads_of_a_channel_are_judged_by_their_service(words, bus, identifier, address):
     """0x726 is where makers put ECUs that may have either addressing."""
     grants = parse_grants(words)
     takes = bus.raw_writable is not False and not bus.muted
-    assert allowed(check_channel, grants, bus, 0x726, False, addressed=addressed) == (
+    assert allowed(check_channel, grants, bus, identifier, False, address=address) == (
         takes and Write.READ_DIAGNOSTIC in grants
     )
     for service in range(0x100):
         kind = Write.READ_DIAGNOSTIC if service in READING_SERVICES else Write.CHANGE_DIAGNOSTIC
         payload = bytes((service, 0x2E, 0x10))
-        assert allowed(check_payload, grants, bus, 0x726, False, payload, addressed=addressed) == (
+        assert allowed(check_payload, grants, bus, identifier, False, payload, address=address) == (
             takes and kind in grants
         )
-    assert not allowed(check_payload, grants, bus, 0x726, False, b"", addressed=addressed)
+    assert not allowed(check_payload, grants, bus, identifier, False, b"", address=address)
 
 
+@pytest.mark.parametrize("address", [0x02, 0x12, 0x40, 0xF1])
 @pytest.mark.parametrize(
     ("identifier", "extended", "normal"),
     [
@@ -146,24 +147,44 @@ def test_payloads_of_a_channel_are_judged_by_their_service(words, bus, addressed
         (0x18DA10F2, True, False),
     ],
 )
-def test_reading_with_an_address_byte_is_not_enough_where_ecus_have_normal_addressing(identifier, extended, normal):
+def test_reading_is_not_enough_where_ecus_may_take_an_address_byte_for_something_else(
+    identifier, extended, normal, address
+):
     """02 11 03 ... is a first frame of 259 bytes to the address 02, or an ECU's reset."""
+    harmless = address >= 0x40 and not normal
     for check, arguments in ((check_channel, ()), (check_payload, (b"\x22" + bytes(258),))):
-        for word, passes in (("read-diagnostics", not normal), ("diagnostics", True), ("raw", False)):
+        for word, passes in (("read-diagnostics", harmless), ("diagnostics", True), ("raw", False)):
             grants = parse_grants(word)
-            assert allowed(check, grants, OPEN, identifier, extended, *arguments, addressed=True) == passes
-            assert not allowed(check, grants, CLOSED, identifier, extended, *arguments, addressed=True)
-        assert allowed(check, parse_grants("read-diagnostics"), OPEN, identifier, extended, *arguments)
+            assert allowed(check, grants, OPEN, identifier, extended, *arguments, address=address) == passes
+            assert not allowed(check, grants, CLOSED, identifier, extended, *arguments, address=address)
+
+
+@pytest.mark.parametrize(
+    ("payload", "normal", "either"),
+    [
+        ("22f190", True, True),
+        ("010c", True, False),  # 02 01 0C is one byte to the address 02
+        ("032ef190", True, False),  # 04 03 2E F1 90 is a write to the address 04
+        ("08", True, True),  # no single frame is that long
+        ("22" + "f190" * 3, True, True),
+        ("22" + "f190" * 4, True, False),  # 21 F1 90 ... is whatever one likes, to the address 21
+    ],
+)
+def test_reading_is_not_enough_for_what_extended_addressing_takes_for_something_else(payload, normal, either):
+    for word, passes in (("read-diagnostics", either), ("diagnostics", True), ("raw", False)):
+        grants = parse_grants(word)
+        assert allowed(check_payload, grants, OPEN, 0x726, False, bytes.fromhex(payload)) == passes
+    assert allowed(check_payload, Write.READ_DIAGNOSTIC, OPEN, ENGINE, False, bytes.fromhex(payload)) == normal
 
 
 def test_a_channel_to_an_id_without_diagnostics_is_as_good_as_raw_frames():
     """Its flow control would go there."""
-    assert not allowed(check_channel, Write.READ_DIAGNOSTIC, OPEN, 0x6F1, False, addressed=True)
-    assert allowed(check_channel, parse_grants("diagnostics"), OPEN, 0x6F1, False, addressed=True)
+    assert not allowed(check_channel, Write.READ_DIAGNOSTIC, OPEN, 0x6F1, False, address=0x63)
+    assert allowed(check_channel, parse_grants("diagnostics"), OPEN, 0x6F1, False, address=0x63)
     known = BusRules(1, raw_writable=True, diagnostic_ids=frozenset({0x6F1}))
-    assert allowed(check_channel, Write.READ_DIAGNOSTIC, known, 0x6F1, False, addressed=True)
-    assert allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x3e\x00", addressed=True)
-    assert not allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x11\x01", addressed=True)
+    assert allowed(check_channel, Write.READ_DIAGNOSTIC, known, 0x6F1, False, address=0x63)
+    assert allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x3e\x00", address=0x63)
+    assert not allowed(check_payload, Write.READ_DIAGNOSTIC, known, 0x6F1, False, b"\x11\x01", address=0x63)
 
 
 @pytest.mark.parametrize("grants", [Write(bits) for bits in range(Write.ALL.value + 1)])

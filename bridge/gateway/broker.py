@@ -46,6 +46,7 @@ from bridge.openobd.messages import (
     FunctionUpdateResponse,
     FunctionUpdateType,
     FunctionVisibility,
+    kept,
 )
 from bridge.visible import one_line
 
@@ -177,7 +178,7 @@ class Broker:
             raise InvalidCall("a registration's state is ONLINE or OFFLINE")
 
     def _set_online(self, launcher: Launcher, registration: FunctionRegistration, now: float) -> None:
-        details = registration.details
+        details = kept(registration.details)
         details.provider_id = launcher.partner
         try:
             function = self._admit(launcher, details, registration.signature)

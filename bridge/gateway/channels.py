@@ -14,6 +14,7 @@ import abc
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -22,6 +23,7 @@ from bridge.diagnostics.addressing import is_functional, physical_id
 from bridge.errors import BusError
 from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, STANDARD_ID_MAX, Frame, FrameBatch
 from bridge.gateway.errors import CallError, Exhausted, InvalidCall, NotFound, Unavailable
+from bridge.gateway.hearers import Hearers
 from bridge.gateway.sessions import Session
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import (
@@ -66,15 +68,22 @@ class Conversation(abc.ABC, Generic[Message]):
     """All channels of one stream."""
 
     def __init__(
-        self, vehicle: Vehicle, session: Session, put: Callable[[Message], None], measured: Callable[[int, float], None]
+        self,
+        vehicle: Vehicle,
+        session: Session,
+        hearers: Hearers,
+        put: Callable[[Message], None],
+        measured: Callable[[int, float], None],
     ) -> None:
         """`put` gets what is heard, `measured` a bus number and the seconds from a request to the first answer."""
         self._vehicle = vehicle
         self._session = session
         self._put: Callable[[Message], None] = put
         self._measured = measured
+        self._hearers = hearers
         self._channels: dict[bytes, _Channel] = {}
         self._buses: set[int] = set()
+        self._hearing = ExitStack()
 
     def receive(self, message: Message) -> None:
         """What the client says: open a channel, or send something on it.
@@ -84,14 +93,16 @@ class Conversation(abc.ABC, Generic[Message]):
             WriteRefusedError: policy refuses it.
             BusError: the bus does not take it.
         """
+        message.DiscardUnknownFields()  # of any size, and of no meaning here
         key = message.channel.SerializeToString(deterministic=True)
         channel = self._channels.get(key)
         if channel is None:
             if len(self._channels) >= STREAM_CHANNELS_LIMIT:
                 raise Exhausted(f"{STREAM_CHANNELS_LIMIT} channels are the most on one stream")
-            channel = self._channels[key] = self._open(message)
+            opening = messages.kept(message)
+            channel = self._channels[key] = self._admit(opening)
             if len(self._session.channels) < SESSION_CHANNELS_LISTED:
-                listed = self._listed(message)
+                listed = self._listed(opening)
                 self._session.channels[listed.SerializeToString(deterministic=True)] = listed
         if message.payload:
             try:
@@ -100,19 +111,35 @@ class Conversation(abc.ABC, Generic[Message]):
                 raise InvalidCall(str(error)) from None
             channel.send(data)
 
+    def _admit(self, message: Message) -> _Channel:
+        """The channel that a message names, opened and counted."""
+        bus = self._bus(message.channel.bus_name)
+        heard = self._heard_id(message)
+        with ExitStack() as opened:
+            if heard is not None:
+                opened.enter_context(self._hearers.hear(self._session, bus.number, heard))
+            channel = self._open(bus, message)
+            self._hearing.push(opened.pop_all())
+        return channel
+
     def close(self) -> None:
         """Leave all channels."""
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
+        self._hearing.close()
 
     def lost(self, bus: int, reason: str) -> CallError | None:
         """The error that ends the stream when a bus has gone; None where it is not on that bus."""
         return Unavailable(f"bus {bus} is {reason}") if bus in self._buses else None
 
     @abc.abstractmethod
-    def _open(self, message: Message) -> _Channel:
+    def _open(self, bus: Bus, message: Message) -> _Channel:
         """The channel that a message names, opened."""
+
+    @abc.abstractmethod
+    def _heard_id(self, message: Message) -> int | None:
+        """The arbitration id that the channel hears."""
 
     @abc.abstractmethod
     def _listed(self, message: Message) -> ConfiguredChannel:
@@ -130,14 +157,17 @@ class Conversation(abc.ABC, Generic[Message]):
 class IsotpConversation(Conversation[IsotpMessage]):
     """ISO-TP channels: whole payloads. Everything that is received is handed on, pending responses included."""
 
-    def _open(self, message: IsotpMessage) -> _Channel:
+    def _open(self, bus: Bus, message: IsotpMessage) -> _Channel:
         channel = message.channel
         put = self._put
 
         def heard(data: bytes) -> None:
             put(IsotpMessage(channel=channel, payload=payload.encode(data)))
 
-        return _IsotpChannel(self._vehicle, self._bus(channel.bus_name), channel, heard, self._measured)
+        return _IsotpChannel(self._vehicle, bus, channel, heard, self._measured)
+
+    def _heard_id(self, message: IsotpMessage) -> int:
+        return int(message.channel.response_id)
 
     def _listed(self, message: IsotpMessage) -> ConfiguredChannel:
         return ConfiguredChannel(isotp_channel=message.channel)
@@ -146,14 +176,17 @@ class IsotpConversation(Conversation[IsotpMessage]):
 class RawConversation(Conversation[RawFrame]):
     """Raw frames: the data of one id received, of one id sent, or both."""
 
-    def _open(self, message: RawFrame) -> _Channel:
+    def _open(self, bus: Bus, message: RawFrame) -> _Channel:
         channel = message.channel
         put = self._put
 
         def heard(data: bytes) -> None:
             put(RawFrame(channel=channel, payload=payload.encode(data)))
 
-        return _RawChannel(self._vehicle, self._bus(channel.bus_name), channel, heard)
+        return _RawChannel(self._vehicle, bus, channel, heard)
+
+    def _heard_id(self, message: RawFrame) -> int | None:
+        return message.channel.response_id if message.channel.HasField("response_id") else None
 
     def _listed(self, message: RawFrame) -> ConfiguredChannel:
         return ConfiguredChannel(raw_channel=message.channel)
@@ -183,20 +216,17 @@ class _IsotpChannel:
         self._opened: list[IsotpChannel] = []
         self._layout = _layout(channel)
         rules = vehicle.rules(bus.number)
-        check_channel(vehicle.grants, rules, self._id, self._extended, addressed=self._addressed)
         functional = is_functional(channel.request_id)
+        peer = physical_id(channel.response_id) if functional else channel.request_id
+        for request_id in (self._id, peer):
+            check_channel(vehicle.grants, rules, request_id, self._extended, address=self._layout.request_address)
         try:
-            peer = physical_id(channel.response_id) if functional else channel.request_id
             self._sender = self._join(peer, channel.response_id)
             if functional:
                 self._sender = self._join(channel.request_id, None)
         except BusError as error:
             self.close()
             raise InvalidCall(str(error)) from error
-
-    @property
-    def _addressed(self) -> bool:
-        return self._layout.request_address is not None
 
     def _join(self, request_id: int, response_id: int | None) -> IsotpChannel:
         opened = self._bus.open_isotp(
@@ -228,7 +258,8 @@ class _IsotpChannel:
 
     def _check(self, data: bytes) -> None:
         rules = self._vehicle.rules(self._bus.number)
-        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, addressed=self._addressed)
+        address = self._layout.request_address
+        check_payload(self._vehicle.grants, rules, self._id, self._extended, data, address=address)
 
     def _receive(self, data: bytes) -> None:
         if self._asked_at is not None:

@@ -14,7 +14,7 @@ from bridge.gateway.errors import InvalidCall, WrongState
 from bridge.gateway.states import Event, State, follow
 from bridge.gateway.variables import Room, Variables
 from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT
-from bridge.openobd.messages import FunctionDetails, ServiceResult
+from bridge.openobd.messages import FunctionDetails, ServiceResult, kept
 
 
 class Context:
@@ -77,6 +77,7 @@ class Context:
         self.function_id = details.id
 
     def _keep_details(self, details: FunctionDetails | None) -> None:
+        details = None if details is None else kept(details)
         before, after = (0 if each is None else each.ByteSize() for each in (self._details, details))
         self.room.take(after - before)
         self._details = details

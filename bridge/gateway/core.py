@@ -20,6 +20,7 @@ from bridge.gateway.connections import Connection, Connections
 from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Unauthenticated
 from bridge.gateway.health import Health, Report
+from bridge.gateway.hearers import Hearers
 from bridge.gateway.scanning import Scanner
 from bridge.gateway.sessions import Session, Sessions
 from bridge.gateway.signatures import FunctionIds
@@ -69,6 +70,7 @@ class Core:
         )
         self.sessions = Sessions(self.tokens, store, self._session_changed)
         self.health = Health()
+        self.hearers = Hearers()
         self.scanner = Scanner(vehicle, self.note_latency)
         self.function_ids = FunctionIds(store)
         self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)

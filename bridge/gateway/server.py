@@ -40,7 +40,16 @@ from bridge.gateway.services.vehicle_info import VehicleInfoService
 from bridge.gateway.store import Store
 from bridge.gateway.user_interface.choosing import make_user_interface
 from bridge.gateway.vehicle import Vehicle
-from bridge.limits import ABANDONED_PERIOD, CLOSE_GRACE, GRPC_MESSAGE_LIMIT, GRPC_STREAMS_LIMIT
+from bridge.limits import (
+    ABANDONED_PERIOD,
+    CLOSE_GRACE,
+    GRPC_CONNECTIONS_LIMIT,
+    GRPC_IDLE_TIMEOUT,
+    GRPC_MESSAGE_LIMIT,
+    GRPC_PING_PERIOD,
+    GRPC_PING_TIMEOUT,
+    GRPC_STREAMS_LIMIT,
+)
 from bridge.openobd import services
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
 
@@ -54,6 +63,12 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A caller whose machine or network has gone says no farewell; without a ping its sessions would keep their buses.
+    ("grpc.keepalive_time_ms", round(1000 * GRPC_PING_PERIOD)),
+    ("grpc.keepalive_timeout_ms", round(1000 * GRPC_PING_TIMEOUT)),
+    ("grpc.http2.ping_timeout_ms", round(1000 * GRPC_PING_TIMEOUT)),  # which counts, too, where it is longer
+    ("grpc.max_connection_idle_ms", round(1000 * GRPC_IDLE_TIMEOUT)),
+    ("grpc.max_allowed_incoming_connections", GRPC_CONNECTIONS_LIMIT),
 ]
 _PARTNER_VARIABLES = {
     "client_id": "OPENOBD_PARTNER_CLIENT_ID",

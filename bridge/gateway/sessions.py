@@ -117,13 +117,19 @@ class Sessions:
     ) -> tuple[Session, str]:
         """A new session, available, and the token that claims it.
 
+        Where the partner has too many, the oldest one that nobody can claim any more makes room.
+
         Raises:
             Exhausted: the partner has too many that are not over.
         """
-        if sum(session.partner == partner for session in self._open.values()) >= PARTNER_SESSIONS_LIMIT:
-            raise Exhausted(
-                f"{PARTNER_SESSIONS_LIMIT} sessions of this partner are not over; finish or interrupt some of them"
-            )
+        own = [session for session in self._open.values() if session.partner == partner]
+        if len(own) >= PARTNER_SESSIONS_LIMIT:
+            forgotten = next((each for each in own if not self._held(each, each.innermost, now)), None)
+            if forgotten is None:
+                raise Exhausted(
+                    f"{PARTNER_SESSIONS_LIMIT} sessions of this partner are not over; finish or interrupt some of them"
+                )
+            self._end_all(forgotten, Event.FAIL)
         session = Session(str(uuid.uuid4()), partner, connection, created_at, ticket)
         token = self._tokens.issue(TokenKind.AUTHENTICATION, session.root, now)
         self._open[session.id] = session
@@ -260,7 +266,8 @@ class Sessions:
         """End what nobody can end any more, so that callers stop waiting and buses are free again.
 
         That is the innermost context of a session when every token to act in it has run out, and none of its
-        streams is open. A session that nobody has claimed yet stays: its partner may ask for another token.
+        streams is open. A session that nobody has claimed yet stays, as long as there is room for it: its
+        partner may ask for another token.
         """
         for session in self.open:
             context = session.innermost

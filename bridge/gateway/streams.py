@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from grpc import aio
 
@@ -20,31 +20,47 @@ from bridge.gateway.core import Call
 from bridge.gateway.errors import CallError, WrongState
 from bridge.gateway.sessions import Session
 from bridge.gateway.states import State
-from bridge.limits import STREAM_QUEUE_LIMIT
+from bridge.limits import STREAM_QUEUE_LIMIT, STREAM_QUEUE_SIZE
 
 _log = logging.getLogger(__name__)
 
-Message = TypeVar("Message")
+
+class _Sized(Protocol):
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name
+        """Its size as it is sent."""
+
+
+Message = TypeVar("Message", bound=_Sized)
 
 
 class Stream(Generic[Message]):
     """One streaming call, as the gateway talks on it. Made and used on the event loop's thread."""
 
-    def __init__(self, call: Call, limit: int = STREAM_QUEUE_LIMIT) -> None:
+    def __init__(self, call: Call, limit: int = STREAM_QUEUE_LIMIT, size_limit: int = STREAM_QUEUE_SIZE) -> None:
+        """`limit` is how many messages wait for the client, `size_limit` how many bytes of them."""
         self.dropped = 0  #: messages lost because the client did not read
         self._call = call
         self._limit = limit
+        self._size_limit = size_limit
         self._waiting: deque[Message] = deque()
+        self._size = 0  # of those that wait
         self._news = asyncio.Event()
         self._end: asyncio.Future[CallError | None] = asyncio.get_running_loop().create_future()
 
     def put(self, message: Message) -> None:
         """Send a message when the client takes it."""
-        if len(self._waiting) >= self._limit:
-            self._waiting.popleft()
+        size = message.ByteSize()
+        while self._waiting and (len(self._waiting) >= self._limit or self._size + size > self._size_limit):
+            self._take()
             self.dropped += 1
         self._waiting.append(message)
+        self._size += size
         self._news.set()
+
+    def _take(self) -> Message:
+        message = self._waiting.popleft()
+        self._size -= message.ByteSize()
+        return message
 
     def end(self, error: CallError | None = None) -> None:
         """End the call: well, or with an error. Only the first end counts."""
@@ -87,7 +103,7 @@ class Stream(Generic[Message]):
     async def _write(self) -> None:
         while True:
             while self._waiting:
-                await self._call.write(self._waiting.popleft())
+                await self._call.write(self._take())
             self._news.clear()
             await self._news.wait()
 
@@ -95,8 +111,8 @@ class Stream(Generic[Message]):
 class ContextStream(Stream[Message]):
     """A stream of a function context: it ends with it, and counts for its session. `async with` it."""
 
-    def __init__(self, call: Call, session: Session, context: Context, limit: int = STREAM_QUEUE_LIMIT) -> None:
-        super().__init__(call, limit)
+    def __init__(self, call: Call, session: Session, context: Context) -> None:
+        super().__init__(call)
         self._session = session
         self._context = context
         self._open = ExitStack()

@@ -14,10 +14,11 @@ from bridge.limits import (
     CONNECTION_VALUE_LIMIT,
     SESSION_STREAMS_LIMIT,
     VARIABLE_KEY_LIMIT,
+    VARIABLE_OVERHEAD,
     VARIABLES_LIMIT,
     VARIABLES_SIZE_LIMIT,
 )
-from bridge.openobd.messages import ContextType, Variable
+from bridge.openobd.messages import ContextType, Variable, kept
 
 VIN_KEY = "vehicle:info:vin"
 VOLTAGE_KEY = "vehicle:info:voltage"
@@ -46,6 +47,7 @@ class Room:
 
     def __init__(self, size: int = VARIABLES_SIZE_LIMIT) -> None:
         self.left = size  #: bytes
+        self._size = size
         self.streams = 0  #: open now
 
     def take(self, size: int) -> None:
@@ -55,7 +57,7 @@ class Room:
             Exhausted: there are no more.
         """
         if size > self.left:
-            raise Exhausted(f"the session's variables would take more than {VARIABLES_SIZE_LIMIT} bytes")
+            raise Exhausted(f"the variables would take more than {self._size} bytes, {VARIABLE_OVERHEAD} of them each")
         self.left -= size
 
     @contextmanager
@@ -100,7 +102,8 @@ class Variables:
         before = self._values.get(key)
         if before is None and len(self._values) >= VARIABLES_LIMIT:
             raise Exhausted(f"there are {VARIABLES_LIMIT} variables already")
-        self._room.take(variable.ByteSize() - (before.ByteSize() if before is not None else 0))
+        variable = kept(variable)
+        self._room.take(_size(variable) - (_size(before) if before is not None else 0))
         self._values[key] = variable
 
     def get(self, key: str) -> Variable:
@@ -120,12 +123,12 @@ class Variables:
         Raises:
             NotFound: there is none.
         """
-        self._room.take(-self.get(key).ByteSize())
+        self._room.take(-_size(self.get(key)))
         del self._values[key]
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._room.take(-sum(variable.ByteSize() for variable in self._values.values()))
+        self._room.take(-sum(map(_size, self._values.values())))
         self._values.clear()
 
     def list(self, prefix: str = "") -> list[Variable]:
@@ -175,6 +178,12 @@ class ConnectionVariables:
         """Those whose keys start with a prefix."""
         known = [variable for key, variable in self._known.items() if key.startswith(prefix)]
         return known + self._notes.list(prefix)
+
+
+def _size(variable: Variable) -> int:
+    """What a variable takes in memory, about."""
+    size: int = variable.ByteSize()
+    return VARIABLE_OVERHEAD + size
 
 
 def _text(key: str, value: str) -> Variable:

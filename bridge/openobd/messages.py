@@ -6,6 +6,9 @@ openobd-protocol's; own definitions of the same names would collide with it in o
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from google.protobuf.message import Message
 from openobd_protocol.Communication.Messages.Doip_pb2 import (
     DoipChannel,
     DoipMessage,
@@ -141,6 +144,21 @@ from openobd_protocol.VehicleInfo.Messages.VehicleInfo_pb2 import (
     Tp20Ecu,
 )
 
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def kept(message: AnyMessage) -> AnyMessage:
+    """A received message to keep: only what the protocol knows of it, in memory of its own.
+
+    As it was received it holds on to all the bytes that it came in, those included that nobody knows
+    and those of a field that came twice.
+    """
+    message.DiscardUnknownFields()
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
 __all__ = [
     "Authenticate",
     "BusConfiguration",
@@ -226,4 +244,5 @@ __all__ = [
     "Vehicle",
     "VehicleDetails",
     "YesNo",
+    "kept",
 ]

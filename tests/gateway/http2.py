@@ -1,8 +1,9 @@
-"""HTTP/2 by hand, as far as a connection that only pings needs it (RFC 9113)."""
+"""HTTP/2 by hand, as far as a connection that pings or is silent needs it (RFC 9113)."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS, _PING, _GOAWAY = 4, 6, 7
@@ -27,7 +28,8 @@ class Connection:
 
     async def close(self) -> None:
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(ConnectionError):  # the server was first
+            await self._writer.wait_closed()
 
     async def ping(self, content: bytes) -> bool:
         """Whether it is answered; otherwise the server says farewell."""
@@ -45,6 +47,12 @@ class Connection:
                     self.farewell = body[8:]
         except (asyncio.IncompleteReadError, ConnectionError):
             return False
+
+    async def wait_for_end(self) -> None:
+        """Say nothing until the server closes the connection."""
+        with suppress(ConnectionError):
+            while await self._reader.read(4096):
+                pass
 
     def _send(self, kind: int, flags: int, body: bytes) -> None:
         self._writer.write(len(body).to_bytes(3, "big") + bytes((kind, flags)) + bytes(4) + body)

@@ -8,7 +8,7 @@ from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Exhausted, InvalidCall, WrongState
 from bridge.gateway.states import Event, State
 from bridge.gateway.variables import Room
-from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT
+from bridge.limits import SERVICE_DESCRIPTION_LIMIT, SERVICE_RESULTS_LIMIT, VARIABLE_OVERHEAD
 from bridge.openobd.messages import FunctionDetails, Result, ServiceResult, UserFeedback, Variable
 
 SUCCESS = ServiceResult(result=[Result.RESULT_SUCCESS])
@@ -61,6 +61,15 @@ def test_details_take_their_room(root: Context, room: Room) -> None:
     assert room.left == SIZE
 
 
+def test_details_give_back_what_they_have_taken(root: Context, room: Room) -> None:
+    """Whatever came along that the protocol does not know."""
+    unknown = bytes.fromhex("c23e04") + b"????"  # field 1000
+    root.register(FunctionDetails.FromString(FunctionDetails(id="oil").SerializeToString() + unknown))
+    root.variables.set(Variable.FromString(Variable(key="k", value="v").SerializeToString() + unknown))
+    root.end(Event.FINISH)
+    assert room.left == SIZE
+
+
 def test_an_available_parent_waits_and_is_available_again(root: Context) -> None:
     inner = root.start_inner()
     assert (root.state, inner.state, root.inner, inner.parent) == (State.WAITING, State.AVAILABLE, inner, root)
@@ -102,7 +111,7 @@ def test_results_go_to_the_parent_and_nothing_else_outlives_the_end(root: Contex
     inner.variables.set(Variable(key="own", value="x"))
     inner.end(Event.FINISH, SUCCESS)
     assert root.inner_results.list() == [Variable(key="sum", value="3")]
-    assert room.left == SIZE - Variable(key="sum", value="3").ByteSize()
+    assert room.left == SIZE - VARIABLE_OVERHEAD - Variable(key="sum", value="3").ByteSize()
     root.start_inner().end(Event.FINISH, SUCCESS)
     assert root.inner_results.list() == []
     assert room.left == SIZE

@@ -16,7 +16,7 @@ from grpc import aio
 
 from bridge.config import PartnerSettings
 from bridge.errors import ConfigurationError
-from bridge.gateway import tokens
+from bridge.gateway import server, tokens
 from bridge.limits import GRPC_MESSAGE_LIMIT, PARTNER_SESSIONS_LIMIT, SESSION_STREAMS_LIMIT
 from bridge.openobd.messages import (
     Authenticate,
@@ -320,6 +320,43 @@ async def test_pings_without_a_call_are_answered_however_many(bench) -> None:
         for number in range(200):
             assert await connection.ping(number.to_bytes(8, "big")), connection.farewell
     await connection.close()
+
+
+def serve_with(monkeypatch, **changed: int) -> None:
+    """Serve with other options of gRPC's from now on; each must be there already."""
+    options = dict(server._OPTIONS)
+    for name, value in changed.items():
+        [key] = [key for key in options if key.endswith(f".{name}")]
+        options[key] = value
+    monkeypatch.setattr(server, "_OPTIONS", list(options.items()))
+
+
+async def test_a_connection_whose_other_side_is_gone_is_given_up(open_bench, monkeypatch) -> None:
+    """It says nothing, and does not answer pings. Its streams would keep a session, and its buses, for hours."""
+    serve_with(monkeypatch, keepalive_time_ms=50, keepalive_timeout_ms=50, ping_timeout_ms=50)
+    bench = await open_bench()
+    connection = await Connection.open(bench.address)
+    async with asyncio.timeout(SOON):
+        await connection.wait_for_end()
+    await connection.close()
+
+
+async def test_connections_are_bounded(open_bench, join, monkeypatch) -> None:
+    serve_with(monkeypatch, max_allowed_incoming_connections=2)
+    bench = await open_bench()
+    first, second, third = [await Connection.open(bench.address) for _ in range(3)]
+    async with asyncio.timeout(SOON):
+        assert await first.ping(b"the one ")
+        assert await second.ping(b"the next")
+        assert not await third.ping(b"too many")
+        await first.close()
+        while True:  # until the gateway has noticed
+            another = await Connection.open(bench.address)
+            if await another.ping(b"in place"):
+                break
+            await another.close()
+    for each in (second, third, another):
+        await each.close()
 
 
 async def test_they_would_not_be_without_the_server_s_options() -> None:

@@ -213,6 +213,18 @@ def test_sessions_of_one_partner_are_bounded_and_not_those_of_others(sessions: S
     start(sessions)
 
 
+def test_a_session_that_nobody_can_claim_any_more_makes_room(sessions: Sessions) -> None:
+    """A script that starts sessions and dies must not lock its partner out for ever."""
+    started = [start(sessions, now=float(number))[0] for number in range(PARTNER_SESSIONS_LIMIT)]
+    sessions.authenticate(started[0].root, 0.0)
+    with pytest.raises(Exhausted):
+        start(sessions, now=math.nextafter(LIFE, 0))
+    started[0].root.streams = 1  # its holder is there
+    start(sessions, now=LIFE + 1.0)
+    assert [each.state for each in started[:3]] == [State.ACTIVE, State.FAILED, State.AVAILABLE]
+    assert len(sessions.open) == PARTNER_SESSIONS_LIMIT
+
+
 def test_partners_see_their_own_sessions_only(sessions: Sessions) -> None:
     ours, _ = start(sessions, now=1.0)
     theirs, _ = start(sessions, "theirs", now=2.0)

@@ -13,6 +13,7 @@ from grpc import aio
 from bridge.gateway.answering import Answering
 from bridge.gateway.errors import WrongState
 from bridge.gateway.streams import Stream
+from bridge.limits import STREAM_QUEUE_SIZE
 from bridge.openobd.messages import IsotpMessage
 from bridge.openobd.services import add_canServicer_to_server, canServicer, canStub
 
@@ -24,13 +25,14 @@ LONG = IsotpMessage(payload="00" * 4095)
 class Talker(canServicer):
     """Says something, and ends the stream at once."""
 
-    def __init__(self, count: int, limit: int) -> None:
+    def __init__(self, count: int, limit: int, size_limit: int = STREAM_QUEUE_SIZE) -> None:
         self.count = count
         self.limit = limit
+        self.size_limit = size_limit
         self.stream: Stream[IsotpMessage] | None = None
 
     async def openIsotpStream(self, request, call):  # noqa: N802
-        self.stream = Stream[IsotpMessage](call, self.limit)
+        self.stream = Stream[IsotpMessage](call, self.limit, self.size_limit)
         for _ in range(self.count):
             self.stream.put(LONG)
         asyncio.get_running_loop().call_soon(self.stream.end, WrongState("it is over"))
@@ -48,7 +50,7 @@ async def serving(talker: Talker):
     await server.stop(None)
 
 
-@pytest.mark.parametrize("count", [0, 1, 1000])
+@pytest.mark.parametrize("count", [0, 1, 100])
 async def test_the_status_comes_whatever_is_on_its_way(count, caplog) -> None:
     caplog.set_level(logging.INFO)
     async with serving(Talker(count, 2000)) as can, asyncio.timeout(SOON):
@@ -73,7 +75,15 @@ async def test_a_caller_that_leaves_amid_messages_is_no_fault(caplog) -> None:
 
 
 async def test_the_oldest_messages_go_where_nobody_reads(caplog) -> None:
-    talker = Talker(100, 10)
+    await lose(Talker(100, 10), caplog)
+
+
+async def test_so_they_do_where_they_are_long(caplog) -> None:
+    await lose(Talker(100, 1000, 10 * LONG.ByteSize()), caplog)
+
+
+async def lose(talker: Talker, caplog) -> None:
+    """Ten of a hundred messages have room."""
     async with serving(talker) as can, asyncio.timeout(SOON):
         call = can.openIsotpStream()
         with pytest.raises(aio.AioRpcError):

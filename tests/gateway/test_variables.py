@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from bridge.gateway.errors import CallError, Exhausted, Forbidden, InvalidCall, NotFound
 from bridge.gateway.variables import TICKET_KEY, VIN_KEY, VOLTAGE_KEY, ConnectionVariables, Room, Variables
-from bridge.limits import CONNECTION_VALUE_LIMIT, SESSION_STREAMS_LIMIT, VARIABLE_KEY_LIMIT, VARIABLES_LIMIT
+from bridge.limits import (
+    CONNECTION_VALUE_LIMIT,
+    SESSION_STREAMS_LIMIT,
+    VARIABLE_KEY_LIMIT,
+    VARIABLE_OVERHEAD,
+    VARIABLES_LIMIT,
+    VARIABLES_SIZE_LIMIT,
+)
 from bridge.openobd.messages import ContextType, Variable
 
 
@@ -71,30 +78,41 @@ def test_their_number_is_bounded() -> None:
 
 
 def test_what_does_not_fit_changes_nothing() -> None:
-    room = Room(100)
+    room = Room(VARIABLE_OVERHEAD + 100)
     variables = Variables(room)
     variables.set(text("k", "short"))
     left = room.left
-    with pytest.raises(Exhausted):
+    with pytest.raises(Exhausted, match=f"more than {VARIABLE_OVERHEAD + 100} bytes"):
         variables.set(text("k", "x" * 100))
     assert variables.get("k").value == "short"
     assert room.left == left
 
 
+def test_small_variables_take_their_room_too() -> None:
+    room = Room()
+    scopes = [Variables(room) for _ in range(64)]
+    with pytest.raises(Exhausted):
+        for scope in scopes:
+            for number in range(VARIABLES_LIMIT):
+                scope.set(text(str(number)))
+    assert sum(map(len, scopes)) <= VARIABLES_SIZE_LIMIT / VARIABLE_OVERHEAD
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.none() | st.text(max_size=40))))
 def test_the_room_is_exactly_what_is_not_in_use(changes: list[tuple[str, str, str | None]]) -> None:
-    room = Room(200)
+    size = 3 * VARIABLE_OVERHEAD + 200
+    room = Room(size)
     scopes = {name: Variables(room) for name in "abc"}
     for scope, key, value in changes:
         try:
             scopes[scope].delete(key) if value is None else scopes[scope].set(text(key, value))
         except CallError:
             continue
-    used = sum(each.ByteSize() for scope in scopes.values() for each in scope.list())
-    assert room.left == 200 - used >= 0
+    used = sum(VARIABLE_OVERHEAD + each.ByteSize() for scope in scopes.values() for each in scope.list())
+    assert room.left == size - used >= 0
     for scope in scopes.values():
         scope.clear()
-    assert room.left == 200
+    assert room.left == size
 
 
 def test_streams_are_counted_and_bounded() -> None:

@@ -36,7 +36,7 @@ class CanService(canServicer):
         context = self._core.context(call, BY_SESSION)
         session = self._core.sessions.of(context)
         async with ContextStream[Any](call, session, context) as stream:
-            conversation = kind(self._core.vehicle, session, stream.put, self._core.note_latency)
+            conversation = kind(self._core.vehicle, session, self._core.hearers, stream.put, self._core.note_latency)
 
             def bus_lost(bus: int, reason: str) -> None:
                 if error := conversation.lost(bus, reason):

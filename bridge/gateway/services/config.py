@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from grpc import aio
-
 from bridge.gateway.connections import Pins
 from bridge.gateway.core import Call, Core
 from bridge.gateway.errors import Exhausted, InvalidCall, NotFound
 from bridge.gateway.sessions import BY_SESSION
+from bridge.gateway.streams import ContextStream
 from bridge.limits import BUS_NAME_LIMIT, SESSION_BUSES_LIMIT
-from bridge.openobd.messages import BusConfiguration, Configuration, EmptyMessage
+from bridge.openobd.messages import BusConfiguration, Configuration, EmptyMessage, kept
 from bridge.openobd.services import configServicer
 
 _log = logging.getLogger(__name__)
@@ -29,13 +28,21 @@ class ConfigService(configServicer):
     async def configureBus(self, request: object, call: Call) -> EmptyMessage:
         """Replace the session's buses by those that the caller sends."""
         context = self._core.context(call, BY_SESSION)
+        session = self._core.sessions.of(context)
         configuration: list[BusConfiguration] = []
-        while (bus := await call.read()) is not aio.EOF:
+        buses: dict[str, int] = {}
+
+        def receive(bus: BusConfiguration) -> None:
+            nonlocal buses
             if len(configuration) >= SESSION_BUSES_LIMIT:
                 raise Exhausted(f"{SESSION_BUSES_LIMIT} buses are the most in one configuration")
-            configuration.append(bus)
-        session = self._core.sessions.of(context)
-        session.buses = can_buses(configuration, session.connection.buses, self._core.vehicle.buses)
+            configuration.append(kept(bus))
+            buses = can_buses(configuration, session.connection.buses, self._core.vehicle.buses)
+
+        async with ContextStream[EmptyMessage](call, session, context) as stream:
+            await stream.run(receive)
+        self._core.sessions.of(context)  # it may have ended meanwhile
+        session.buses = buses
         session.configuration = configuration
         session.channels.clear()
         self._core.sessions.note_changed(session)

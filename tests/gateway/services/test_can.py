@@ -12,6 +12,7 @@ from grpc import aio
 from bridge.buses.bus import BusState, IsotpLayout, Padding
 from bridge.buses.virtual import VirtualBus
 from bridge.frames import Frame, FrameBatch
+from bridge.limits import SESSION_HEARERS_LIMIT
 from bridge.openobd import messages
 from bridge.openobd.messages import (
     BusConfiguration,
@@ -311,6 +312,66 @@ async def test_writing_is_a_permission(open_bench, join) -> None:
     frames = await raw(caller, RawChannel(bus_name="hs", request_id=0x123, response_id=0x124))
     await frames.send("00")
     assert (await frames.end())[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("channel", "payload"),
+    [
+        (IsotpChannel(request_id=0x7DF, response_id=0x128), "0100"),  # flow control would go to 0x120
+        (IsotpChannel(request_id=0x18DB33F1, response_id=0x128), "0100"),
+        (IsotpChannel(request_id=0x123, response_id=0x7E8), "22F190"),
+        (IsotpChannel(request_id=0x7E0, response_id=0x7E8, extended_request_address=0x02), "22" + "F1" * 0x102),
+        (IsotpChannel(request_id=0x726, response_id=0x72E, extended_request_address=0x02), "22" + "F1" * 0x100),
+        (IsotpChannel(request_id=0x726, response_id=0x72E), "032EF19041"),
+        (IsotpChannel(request_id=0x726, response_id=0x72E), "22F190F18CF1042EF190"),
+    ],
+)
+@pytest.mark.parametrize("padding", messages.Padding.values())
+async def test_reading_is_not_stretched(open_bench, join, channel, payload, padding) -> None:
+    """By no addressing or padding does a stream put on the bus what may change the vehicle."""
+    bench = await open_bench(grants=Write.READ_DIAGNOSTIC)
+    caller = await join(bench)
+    await caller.active_session()
+    await configure(caller, hs())
+    channel.bus_name, channel.padding = "hs", padding
+    call = caller.can.openIsotpStream(metadata=caller.metadata)
+    talk = Talk(call, IsotpMessage, channel)
+    await talk.send(payload)
+    code, details = await talk.end()
+    assert (code, "--allow-write diagnostics" in details) == (grpc.StatusCode.PERMISSION_DENIED, True), details
+    assert bench.buses[1].frames_sent == 0
+
+
+async def test_a_session_hears_an_id_so_many_times(bench, driver, join) -> None:
+    """Each time takes as long again, and others would have to wait for it."""
+    talks = [
+        await raw(driver, RawChannel(bus_name="hs", response_id=0x7E8, request_id=number))
+        for number in range(SESSION_HEARERS_LIMIT)
+    ]
+    await opened(driver, SESSION_HEARERS_LIMIT)
+    code, details = await (await isotp(driver)).end()
+    assert (code, "hear 0x7e8 already" in details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True), details
+    other = await join(bench)
+    await other.active_session()
+    await configure(other, hs())
+    assert await (await isotp(other)).ask("3E00") == "7E00"
+    for sending in range(SESSION_HEARERS_LIMIT + 1):  # who only sends takes nobody's time
+        await talks[0].send("00", RawChannel(bus_name="hs", request_id=sending))
+    talks[-1].call.cancel()
+    async with asyncio.timeout(SOON):
+        while bench.gateway.core.sessions.open[0].streams == SESSION_HEARERS_LIMIT:
+            await configuration(driver)
+    assert await (await isotp(driver)).ask("3E00") == "7E00"
+
+
+async def test_what_the_protocol_does_not_know_of_a_channel_is_not_kept(bench, driver) -> None:
+    """It may be of any size."""
+    channel = ENGINE.SerializeToString() + bytes.fromhex("c23e04") + b"????"  # field 1000
+    call = driver.channel.stream_stream("/openOBD.v1.can/openIsotpStream")(metadata=driver.metadata)
+    await call.write(bytes([0x0A, len(channel)]) + channel)
+    await opened(driver)
+    [session] = bench.gateway.core.sessions.open
+    assert list(session.channels) == [messages.ConfiguredChannel(isotp_channel=ENGINE).SerializeToString()]
 
 
 async def test_only_an_active_session_may(bench, join) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 from grpc import aio
@@ -16,7 +18,12 @@ from bridge.openobd.messages import (
     Terminal15Bus,
 )
 
+from ..bench import SOON
 from .test_can import ENGINE, configuration, configure, hs, isotp, opened
+
+
+def kline(name: str) -> BusConfiguration:
+    return BusConfiguration(bus_name=name, kline_bus=KlineBus(pin=7))
 
 
 async def refusal(caller, *buses) -> tuple[str, str]:
@@ -35,10 +42,9 @@ async def test_a_configuration_replaces_the_one_before(caller) -> None:
     assert [each.isotp_channel for each in (await configuration(caller)).channels] == [ENGINE]
     ms = hs(3, 11, "ms")
     ignition = BusConfiguration(bus_name="t15", terminal15_bus=Terminal15Bus(pin=1))
-    kline = BusConfiguration(bus_name="k", kline_bus=KlineBus(pin=7))
-    await configure(caller, ms, ignition, kline)
+    await configure(caller, ms, ignition, kline("k"))
     now = await configuration(caller)
-    assert (list(now.buses), len(now.channels)) == ([ms, ignition, kline], 0)
+    assert (list(now.buses), len(now.channels)) == ([ms, ignition, kline("k")], 0)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ async def test_a_configuration_replaces_the_one_before(caller) -> None:
         ([hs(name="")], "INVALID_ARGUMENT", "needs a name"),
         ([hs(name="x" * 65)], "INVALID_ARGUMENT", "needs a name of 1 to 64 characters"),
         ([BusConfiguration(bus_name="hs")], "INVALID_ARGUMENT", "'hs' has no definition"),
-        ([hs(name=str(number)) for number in range(17)], "RESOURCE_EXHAUSTED", "16 buses are the most"),
+        ([kline(str(number)) for number in range(17)], "RESOURCE_EXHAUSTED", "16 buses are the most"),
     ],
 )
 async def test_what_makes_no_sense_changes_nothing(caller, buses, status, says) -> None:
@@ -59,6 +65,30 @@ async def test_what_makes_no_sense_changes_nothing(caller, buses, status, says) 
     code, details = await refusal(caller, *buses)
     assert (code, says in details) == (status, True), details
     assert list((await configuration(caller)).buses) == [hs(3, 11)]
+
+
+async def test_what_the_protocol_does_not_know_is_not_kept(bench, caller) -> None:
+    """It may be of any size."""
+    unknown = bytes.fromhex("c23e04") + b"????"  # field 1000
+    sent = caller.channel.stream_unary("/openOBD.v1.config/configureBus")
+    await sent(iter([hs().SerializeToString() + unknown]), metadata=caller.metadata)
+    [session] = bench.gateway.core.sessions.open
+    assert [each.SerializeToString() for each in session.configuration] == [hs().SerializeToString()]
+
+
+async def test_a_configuration_that_does_not_end_is_a_stream_of_its_session(bench, caller) -> None:
+    """So there are only so many, and they go with the session."""
+    call = caller.config.configureBus(metadata=caller.metadata)
+    await call.write(hs())
+    [session] = bench.gateway.core.sessions.open
+    async with asyncio.timeout(SOON):
+        while not session.streams:
+            await configuration(caller)
+        await caller.session.finish(ServiceResult(result=[Result.RESULT_SUCCESS]), metadata=caller.metadata)
+        with pytest.raises(aio.AioRpcError) as error:
+            await call
+    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert (session.streams, bench.muted) == (0, set())
 
 
 async def test_openxc_clients_are_muted_while_a_session_has_the_bus(bench, caller, join) -> None:
