@@ -75,7 +75,8 @@ LONGEST_LIFE = 7 * 24 * 3600.0  #: the longest of these that may be set
 # openOBD: what one caller may keep.
 GRPC_MESSAGE_LIMIT = 64 * 1024  #: bytes of one gRPC message; the longest ISO-TP payload takes 8190 as text
 GRPC_STREAMS_LIMIT = 1024  #: calls at once on one connection
-GRPC_CONNECTIONS_LIMIT = 512  #: connections at once; apps and buses need descriptors, too, and many systems give 1024
+GRPC_DESCRIPTORS_SHARE = 0.5  #: of the process's file descriptors, for connections; apps and buses need some, too
+GRPC_HANDSHAKE_TIMEOUT = 10.0  #: for a new connection to say what HTTP/2 begins with
 GRPC_PING_PERIOD = 30.0  #: from a connection's last sign of life to a ping
 GRPC_PING_TIMEOUT = 20.0  #: for its answer; then the other side is gone, and holds nothing any more
 GRPC_IDLE_TIMEOUT = 600.0  #: a connection without a call is closed; clients connect again with their next call
@@ -157,4 +158,5 @@ LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one
 FAULTS_LIMIT = 100  #: different faults of a profile's own functions that are remembered
 PTY_POLL_PERIOD = 0.05  #: how often a pseudo-terminal is asked whether an app has it open
 SHUTDOWN_TIMEOUT = 1.5  #: from SIGTERM to leaving, whatever still hangs
+END_GRACE = 0.25  #: for streams that were ended to be over
 CLOSE_GRACE = SHUTDOWN_TIMEOUT / 2  #: for clients to take what already waits for them

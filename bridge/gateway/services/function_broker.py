@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from bridge.gateway.addresses import Endpoints
 from bridge.gateway.broker import REQUEST, RESPONSE, SUCCESS
@@ -14,6 +15,7 @@ from bridge.gateway.session_info import session_info
 from bridge.gateway.sessions import BY_AUTHENTICATION
 from bridge.gateway.streams import Stream
 from bridge.gateway.tokens import TokenKind
+from bridge.limits import END_GRACE
 from bridge.openobd.messages import (
     Authenticate,
     EmptyMessage,
@@ -143,12 +145,16 @@ class FunctionBrokerService(functionBrokerServicer):
         self._look_when_due()
 
     async def end(self, grace: float) -> None:
-        """Tell the launchers that the gateway goes; wait so many seconds at most until they have gone."""
+        """Tell the launchers that the gateway goes, and end the streams of those who stay so many seconds."""
         self._broker.close(grace)
-        try:
-            async with asyncio.timeout(grace):
+        await self._all_left(grace)
+        self._broker.end_streams()
+        await self._all_left(END_GRACE)
+
+    async def _all_left(self, seconds: float) -> None:
+        """Wait until no launcher is there, so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 while self._broker.launchers:
                     self._left.clear()
                     await self._left.wait()
-        except TimeoutError:
-            pass  # their streams are cut with all others
