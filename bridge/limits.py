@@ -75,6 +75,9 @@ LONGEST_LIFE = 7 * 24 * 3600.0  #: the longest of these that may be set
 # openOBD: what one caller may keep.
 GRPC_MESSAGE_LIMIT = 64 * 1024  #: bytes of one gRPC message; the longest ISO-TP payload takes 8190 as text
 GRPC_STREAMS_LIMIT = 1024  #: calls at once on one connection
+GRPC_WINDOW = (
+    64 * 1024
+)  #: bytes that a caller may send ahead of their being read; gRPC itself would let it grow to 16 MiB
 GRPC_DESCRIPTORS_SHARE = 0.5  #: of the process's file descriptors, for connections; apps and buses need some, too
 GRPC_HANDSHAKE_TIMEOUT = 10.0  #: for a new connection to say what HTTP/2 begins with
 GRPC_PING_PERIOD = 30.0  #: from a connection's last sign of life to a ping
@@ -119,6 +122,8 @@ CONTROL_LINES_SHOWN = 40  #: lines of one text of a control on a terminal; then 
 CONTROL_PERIOD = 0.05  #: from one control on a terminal to the next; more cannot be read
 ANSWER_LIMIT = 4096  #: bytes of a typed answer; a terminal in its usual mode takes no longer line
 LAUNCHERS_LIMIT = 64  #: function streams of one partner at once
+LAUNCHERS_RATE = 200.0  #: messages each second of all launchers of one partner in the long run; more have to wait
+LAUNCHERS_BURST = 2048  #: that they may send at once
 LAUNCHER_FUNCTIONS_LIMIT = 256  #: functions that are online on one function stream
 PARTNER_FUNCTIONS_LIMIT = 1024  #: functions of one partner, those included that were online and are remembered
 FUNCTION_ID_LIMIT = 256  #: characters
@@ -127,6 +132,7 @@ FUNCTION_IDS_LIMIT = 4096  #: signed function ids of one partner, which never ex
 PENDING_CALLS_LIMIT = 256  #: calls that wait for one launcher's answer
 STREAM_QUEUE_LIMIT = 1024  #: messages for one stream whose client does not read; then the oldest go
 STREAM_QUEUE_SIZE = 1024 * 1024  #: bytes of them
+READ_PAUSE = 0.05  #: from a look whether one more message may be read to the next
 TOKENS_LIMIT = 16384  #: tokens that have not run out, of one kind
 CONTEXT_TOKENS_LIMIT = 16  #: tokens of one kind for one context; then old ones go
 PARTNER_TOKENS_LIMIT = 1024  #: tokens of one kind for one partner, whose every script takes its own

@@ -51,11 +51,13 @@ from bridge.limits import (
     GRPC_PING_PERIOD,
     GRPC_PING_TIMEOUT,
     GRPC_STREAMS_LIMIT,
+    GRPC_WINDOW,
 )
 from bridge.openobd import services
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
 
 _log = logging.getLogger(__name__)
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)  # below that it has a line for every call
 
 
 def _connections_limit() -> int:
@@ -69,6 +71,8 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", GRPC_MESSAGE_LIMIT),
     ("grpc.max_concurrent_streams", GRPC_STREAMS_LIMIT),
     # openOBD's clients may ping every 30 s without a call; gRPC allows one in five minutes by itself.
+    ("grpc.http2.bdp_probe", 0),  # or the window grows with how fast a caller sends
+    ("grpc.http2.lookahead_bytes", GRPC_WINDOW),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),

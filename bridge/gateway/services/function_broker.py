@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from bridge.gateway.addresses import Endpoints
+from bridge.gateway.allowance import Allowance
 from bridge.gateway.broker import REQUEST, RESPONSE, SUCCESS
 from bridge.gateway.contexts import Context
 from bridge.gateway.core import Call, Core
@@ -15,7 +16,7 @@ from bridge.gateway.session_info import session_info
 from bridge.gateway.sessions import BY_AUTHENTICATION
 from bridge.gateway.streams import Stream
 from bridge.gateway.tokens import TokenKind
-from bridge.limits import END_GRACE
+from bridge.limits import END_GRACE, LAUNCHERS_BURST, LAUNCHERS_RATE
 from bridge.openobd.messages import (
     Authenticate,
     EmptyMessage,
@@ -38,6 +39,7 @@ class FunctionBrokerService(functionBrokerServicer):
         self._broker = core.broker
         self._endpoints = endpoints
         self._timer: asyncio.TimerHandle | None = None
+        self._allowances = {one.client_id: Allowance(LAUNCHERS_RATE, LAUNCHERS_BURST) for one in core.partners}
         self._left = asyncio.Event()  # each time that a launcher goes
 
     async def getFunctionBrokerToken(self, request: Authenticate, call: Call) -> FunctionBrokerToken:
@@ -61,7 +63,7 @@ class FunctionBrokerService(functionBrokerServicer):
         self._look_when_due()
         try:
             with Repeating(renew, self._core.settings.broker_token_refresh):
-                await stream.run(receive)
+                await stream.run(receive, self._allowances[partner])
         finally:
             self._broker.leave(launcher)
             self._left.set()

@@ -15,6 +15,7 @@ from grpc import StatusCode, aio
 
 from bridge.config import PartnerSettings
 from bridge.gateway.broker import FAILED, OFFLINE, ONLINE, REQUEST, RESPONSE, SUCCESS, UNAUTHORIZED, UNAVAILABLE
+from bridge.gateway.services import function_broker
 from bridge.limits import CLOSE_GRACE, FUNCTION_DETAILS_LIMIT, SHUTDOWN_TIMEOUT
 from bridge.openobd.messages import (
     Authenticate,
@@ -238,6 +239,23 @@ class TestRegistrations:
         await launcher.stream.write(FunctionUpdate(type=REQUEST))
         assert await launcher.status() is StatusCode.INVALID_ARGUMENT
         assert await partner.state("oil") == OFFLINE
+
+    async def test_who_sends_without_end_has_to_wait(self, open_bench: Join, join: Join, monkeypatch) -> None:
+        """And nobody else: the launchers of one partner are read at a rate."""
+        monkeypatch.setattr(function_broker, "LAUNCHERS_RATE", 0.0)
+        monkeypatch.setattr(function_broker, "LAUNCHERS_BURST", 3)
+        bench = await open_bench(partner=(BENCH, OTHER))
+        partner, other = await Partner.log_in(await join(bench)), await Partner.log_in(await join(bench), OTHER)
+        launcher = await partner.launcher("one", "two", "three")
+        details = FunctionDetails(id="four")
+        await launcher.stream.write(
+            FunctionUpdate(type=REQUEST, function_registration=FunctionRegistration(details=details, state=ONLINE))
+        )
+        await other.launcher("oil")
+        assert (await partner.state("three"), await partner.state("four")) == (
+            ONLINE,
+            FunctionRegistrationState.FUNCTION_REGISTRATION_STATE_UNAVAILABLE,
+        )
 
     async def test_an_idle_stream_is_closed_well(self, patient: Join) -> None:
         partner = await patient(idle_stream_timeout=0.2)
