@@ -75,7 +75,11 @@ LONGEST_LIFE = 7 * 24 * 3600.0  #: the longest of these that may be set
 # openOBD: what one caller may keep.
 GRPC_MESSAGE_LIMIT = 64 * 1024  #: bytes of one gRPC message; the longest ISO-TP payload takes 8190 as text
 GRPC_STREAMS_LIMIT = 1024  #: calls at once on one connection
-GRPC_CONNECTIONS_LIMIT = 512  #: connections at once; apps and buses need descriptors, too, and many systems give 1024
+GRPC_WINDOW = (
+    64 * 1024
+)  #: bytes that a caller may send ahead of their being read; gRPC itself would let it grow to 16 MiB
+GRPC_DESCRIPTORS_SHARE = 0.5  #: of the process's file descriptors, for connections; apps and buses need some, too
+GRPC_HANDSHAKE_TIMEOUT = 10.0  #: for a new connection to say what HTTP/2 begins with
 GRPC_PING_PERIOD = 30.0  #: from a connection's last sign of life to a ping
 GRPC_PING_TIMEOUT = 20.0  #: for its answer; then the other side is gone, and holds nothing any more
 GRPC_IDLE_TIMEOUT = 600.0  #: a connection without a call is closed; clients connect again with their next call
@@ -118,6 +122,8 @@ CONTROL_LINES_SHOWN = 40  #: lines of one text of a control on a terminal; then 
 CONTROL_PERIOD = 0.05  #: from one control on a terminal to the next; more cannot be read
 ANSWER_LIMIT = 4096  #: bytes of a typed answer; a terminal in its usual mode takes no longer line
 LAUNCHERS_LIMIT = 64  #: function streams of one partner at once
+LAUNCHERS_RATE = 200.0  #: messages each second of all launchers of one partner in the long run; more have to wait
+LAUNCHERS_BURST = 2048  #: that they may send at once
 LAUNCHER_FUNCTIONS_LIMIT = 256  #: functions that are online on one function stream
 PARTNER_FUNCTIONS_LIMIT = 1024  #: functions of one partner, those included that were online and are remembered
 FUNCTION_ID_LIMIT = 256  #: characters
@@ -126,6 +132,7 @@ FUNCTION_IDS_LIMIT = 4096  #: signed function ids of one partner, which never ex
 PENDING_CALLS_LIMIT = 256  #: calls that wait for one launcher's answer
 STREAM_QUEUE_LIMIT = 1024  #: messages for one stream whose client does not read; then the oldest go
 STREAM_QUEUE_SIZE = 1024 * 1024  #: bytes of them
+READ_PAUSE = 0.05  #: from a look whether one more message may be read to the next
 TOKENS_LIMIT = 16384  #: tokens that have not run out, of one kind
 CONTEXT_TOKENS_LIMIT = 16  #: tokens of one kind for one context; then old ones go
 PARTNER_TOKENS_LIMIT = 1024  #: tokens of one kind for one partner, whose every script takes its own
@@ -157,4 +164,5 @@ LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one
 FAULTS_LIMIT = 100  #: different faults of a profile's own functions that are remembered
 PTY_POLL_PERIOD = 0.05  #: how often a pseudo-terminal is asked whether an app has it open
 SHUTDOWN_TIMEOUT = 1.5  #: from SIGTERM to leaving, whatever still hangs
+END_GRACE = 0.25  #: for streams that were ended to be over
 CLOSE_GRACE = SHUTDOWN_TIMEOUT / 2  #: for clients to take what already waits for them

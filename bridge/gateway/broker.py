@@ -342,6 +342,11 @@ class Broker:
         for launcher in self._launchers:
             launcher.outlet.put(FunctionUpdate(type=REQUEST, function_broker_reconnect=notice))
 
+    def end_streams(self) -> None:
+        """End the streams of all launchers that are still there."""
+        for launcher in self._launchers:
+            launcher.outlet.end(Unavailable("the gateway has ended"))
+
     def close(self, seconds: float) -> None:
         """The same, and no function stream opens any more."""
         self._closed = True

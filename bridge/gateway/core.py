@@ -22,7 +22,7 @@ from bridge.gateway.errors import Unauthenticated
 from bridge.gateway.health import Health, Report
 from bridge.gateway.hearers import Hearers
 from bridge.gateway.scanning import Scanner
-from bridge.gateway.sessions import Session, Sessions
+from bridge.gateway.sessions import BY_SESSION, Session, Sessions
 from bridge.gateway.signatures import FunctionIds
 from bridge.gateway.store import Store
 from bridge.gateway.tokens import TokenKind, Tokens
@@ -119,6 +119,14 @@ class Core:
             Unauthenticated, WrongState
         """
         return self.sessions.context(bearer(call), kinds, self.clock())
+
+    def session(self, call: Call) -> Session:
+        """The active session whose token a call has.
+
+        Raises:
+            Unauthenticated, WrongState
+        """
+        return self.sessions.of(self.context(call, BY_SESSION))
 
     # The vehicle
 

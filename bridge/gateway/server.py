@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -43,23 +44,35 @@ from bridge.gateway.vehicle import Vehicle
 from bridge.limits import (
     ABANDONED_PERIOD,
     CLOSE_GRACE,
-    GRPC_CONNECTIONS_LIMIT,
+    GRPC_DESCRIPTORS_SHARE,
+    GRPC_HANDSHAKE_TIMEOUT,
     GRPC_IDLE_TIMEOUT,
     GRPC_MESSAGE_LIMIT,
     GRPC_PING_PERIOD,
     GRPC_PING_TIMEOUT,
     GRPC_STREAMS_LIMIT,
+    GRPC_WINDOW,
 )
 from bridge.openobd import services
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
 
 _log = logging.getLogger(__name__)
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)  # below that it has a line for every call
+
+
+def _connections_limit() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 2**31 - 1  # an int of C, and what "unlimited" means here
+    return most if descriptors == resource.RLIM_INFINITY else min(most, int(GRPC_DESCRIPTORS_SHARE * descriptors))
+
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second gateway on the port must fail, not share it
     ("grpc.max_receive_message_length", GRPC_MESSAGE_LIMIT),
     ("grpc.max_concurrent_streams", GRPC_STREAMS_LIMIT),
     # openOBD's clients may ping every 30 s without a call; gRPC allows one in five minutes by itself.
+    ("grpc.http2.bdp_probe", 0),  # or the window grows with how fast a caller sends
+    ("grpc.http2.lookahead_bytes", GRPC_WINDOW),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
@@ -68,7 +81,8 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", round(1000 * GRPC_PING_TIMEOUT)),
     ("grpc.http2.ping_timeout_ms", round(1000 * GRPC_PING_TIMEOUT)),  # which counts, too, where it is longer
     ("grpc.max_connection_idle_ms", round(1000 * GRPC_IDLE_TIMEOUT)),
-    ("grpc.max_allowed_incoming_connections", GRPC_CONNECTIONS_LIMIT),
+    ("grpc.server_handshake_timeout_ms", round(1000 * GRPC_HANDSHAKE_TIMEOUT)),
+    ("grpc.max_allowed_incoming_connections", _connections_limit()),
 ]
 _PARTNER_VARIABLES = {
     "client_id": "OPENOBD_PARTNER_CLIENT_ID",

@@ -15,12 +15,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from grpc import aio
 
+from bridge.gateway.allowance import Allowance
 from bridge.gateway.contexts import Context
 from bridge.gateway.core import Call
 from bridge.gateway.errors import CallError, WrongState
 from bridge.gateway.sessions import Session
 from bridge.gateway.states import State
-from bridge.limits import STREAM_QUEUE_LIMIT, STREAM_QUEUE_SIZE
+from bridge.limits import READ_PAUSE, STREAM_QUEUE_LIMIT, STREAM_QUEUE_SIZE
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +68,13 @@ class Stream(Generic[Message]):
         if not self._end.done():
             self._end.set_result(error)
 
-    async def run(self, receive: Callable[[Any], None] | None = None) -> None:
+    async def run(self, receive: Callable[[Any], None] | None = None, allowance: Allowance | None = None) -> None:
         """Talk until the client closes its side or end() is called.
 
         Args:
             receive: gets each message of the client's; None where it sends but one request. What it
                 raises ends the call.
+            allowance: how many messages are read; the client waits with what is more.
 
         Raises:
             CallError: from end(), or from `receive`.
@@ -83,7 +85,7 @@ class Stream(Generic[Message]):
         loop = asyncio.get_running_loop()
         talking: set[asyncio.Future[Any]] = {self._end, loop.create_task(self._write())}
         if receive is not None:
-            talking.add(loop.create_task(self._read(receive)))
+            talking.add(loop.create_task(self._read(receive, allowance)))
         try:
             done, _ = await asyncio.wait(talking, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
@@ -96,8 +98,11 @@ class Stream(Generic[Message]):
             if self.dropped:
                 _log.warning("%d messages of a stream were lost because its client did not read", self.dropped)
 
-    async def _read(self, receive: Callable[[Any], None]) -> None:
+    async def _read(self, receive: Callable[[Any], None], allowance: Allowance | None) -> None:
+        loop = asyncio.get_running_loop()
         while (message := await self._call.read()) is not aio.EOF:
+            while allowance is not None and not allowance.take(loop.time()):  # noqa: ASYNC110 - time has no event
+                await asyncio.sleep(READ_PAUSE)
             receive(message)
 
     async def _write(self) -> None:

@@ -53,7 +53,7 @@ class ConfigService(configServicer):
 
     async def getConfiguration(self, request: EmptyMessage, call: Call) -> Configuration:
         """The session's buses, and the channels that were opened on them so far."""
-        session = self._core.sessions.of(self._core.context(call, BY_SESSION))
+        session = self._core.session(call)
         return Configuration(buses=session.configuration, channels=session.channels.values())
 
     async def muteLocals(self, request: EmptyMessage, call: Call) -> EmptyMessage:
@@ -65,7 +65,7 @@ class ConfigService(configServicer):
         return self._mute(call, False)
 
     def _mute(self, call: Call, muted: bool) -> EmptyMessage:
-        session = self._core.sessions.of(self._core.context(call, BY_SESSION))
+        session = self._core.session(call)
         session.muted = muted
         self._core.sessions.note_changed(session)
         return EmptyMessage()

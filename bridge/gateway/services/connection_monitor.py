@@ -19,7 +19,7 @@ class ConnectionMonitorService(connectionMonitorServicer):
 
     async def getConnectorInformation(self, request: EmptyMessage, call: Call) -> ConnectorInformation:
         """How it is now."""
-        return self._information(self._core.sessions.of(self._core.context(call, BY_SESSION)))
+        return self._information(self._core.session(call))
 
     async def openConnectorInformationStream(self, request: EmptyMessage, call: Call) -> None:
         """How it is now, and each second from then on."""

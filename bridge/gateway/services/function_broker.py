@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from bridge.gateway.addresses import Endpoints
+from bridge.gateway.allowance import Allowance
 from bridge.gateway.broker import REQUEST, RESPONSE, SUCCESS
 from bridge.gateway.contexts import Context
 from bridge.gateway.core import Call, Core
@@ -14,6 +16,7 @@ from bridge.gateway.session_info import session_info
 from bridge.gateway.sessions import BY_AUTHENTICATION
 from bridge.gateway.streams import Stream
 from bridge.gateway.tokens import TokenKind
+from bridge.limits import END_GRACE, LAUNCHERS_BURST, LAUNCHERS_RATE
 from bridge.openobd.messages import (
     Authenticate,
     EmptyMessage,
@@ -36,6 +39,7 @@ class FunctionBrokerService(functionBrokerServicer):
         self._broker = core.broker
         self._endpoints = endpoints
         self._timer: asyncio.TimerHandle | None = None
+        self._allowances = {one.client_id: Allowance(LAUNCHERS_RATE, LAUNCHERS_BURST) for one in core.partners}
         self._left = asyncio.Event()  # each time that a launcher goes
 
     async def getFunctionBrokerToken(self, request: Authenticate, call: Call) -> FunctionBrokerToken:
@@ -59,7 +63,7 @@ class FunctionBrokerService(functionBrokerServicer):
         self._look_when_due()
         try:
             with Repeating(renew, self._core.settings.broker_token_refresh):
-                await stream.run(receive)
+                await stream.run(receive, self._allowances[partner])
         finally:
             self._broker.leave(launcher)
             self._left.set()
@@ -143,12 +147,16 @@ class FunctionBrokerService(functionBrokerServicer):
         self._look_when_due()
 
     async def end(self, grace: float) -> None:
-        """Tell the launchers that the gateway goes; wait so many seconds at most until they have gone."""
+        """Tell the launchers that the gateway goes, and end the streams of those who stay so many seconds."""
         self._broker.close(grace)
-        try:
-            async with asyncio.timeout(grace):
+        await self._all_left(grace)
+        self._broker.end_streams()
+        await self._all_left(END_GRACE)
+
+    async def _all_left(self, seconds: float) -> None:
+        """Wait until no launcher is there, so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 while self._broker.launchers:
                     self._left.clear()
                     await self._left.wait()
-        except TimeoutError:
-            pass  # their streams are cut with all others

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.gateway.core import Call, Core
-from bridge.gateway.sessions import BY_SESSION
 from bridge.openobd.messages import EmptyMessage, ProductDetails, ProductList
 from bridge.openobd.services import productInfoServicer
 
@@ -16,6 +15,6 @@ class ProductInfoService(productInfoServicer):
 
     async def getProductList(self, request: EmptyMessage, call: Call) -> ProductList:
         """All of them, in the order of the configuration."""
-        session = self._core.sessions.of(self._core.context(call, BY_SESSION))
+        session = self._core.session(call)
         products = session.connection.settings.product
         return ProductList(products=[ProductDetails(number=one.number, name=one.name) for one in products])

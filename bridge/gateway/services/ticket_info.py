@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.gateway.core import Call, Core
-from bridge.gateway.sessions import BY_SESSION
 from bridge.openobd.messages import EmptyMessage, TicketDetails
 from bridge.openobd.services import ticketInfoServicer
 
@@ -19,7 +18,7 @@ class TicketInfoService(ticketInfoServicer):
 
     async def getTicketDetails(self, request: EmptyMessage, call: Call) -> TicketDetails:
         """The ticket as it was given: as a number where it is one (else 0), and as a text."""
-        session = self._core.sessions.of(self._core.context(call, BY_SESSION))
+        session = self._core.session(call)
         return TicketDetails(number=ticket_number(session.ticket), id=session.ticket)
 
 

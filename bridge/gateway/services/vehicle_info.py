@@ -5,7 +5,6 @@ from __future__ import annotations
 from bridge.config import EcuSettings
 from bridge.gateway.connections import Connection
 from bridge.gateway.core import Call, Core
-from bridge.gateway.sessions import BY_SESSION
 from bridge.openobd.messages import (
     CanBitRate,
     CanBus,
@@ -39,7 +38,7 @@ class VehicleInfoService(vehicleInfoServicer):
         return EcuList(ecus=[Ecu(isotp_ecu=_isotp_ecu(ecu, connection)) for ecu in ecus])
 
     def _connection(self, call: Call) -> Connection:
-        return self._core.sessions.of(self._core.context(call, BY_SESSION)).connection
+        return self._core.session(call).connection
 
 
 def _isotp_ecu(ecu: EcuSettings, connection: Connection) -> IsotpEcu:

@@ -9,16 +9,18 @@ import pytest
 from grpc import aio
 
 from bridge.config import ConnectionSettings
+from bridge.limits import SESSION_TOKEN_LIFE
 from bridge.openobd.messages import (
     BusConfiguration,
     EmptyMessage,
     KlineBus,
     Result,
     ServiceResult,
+    SessionId,
     Terminal15Bus,
 )
 
-from ..bench import SOON
+from ..bench import SOON, bearer
 from .test_can import ENGINE, configuration, configure, hs, isotp, opened
 
 
@@ -106,6 +108,27 @@ async def test_openxc_clients_are_muted_while_a_session_has_the_bus(bench, calle
     await caller.session.finish(ServiceResult(result=[Result.RESULT_SUCCESS]), metadata=caller.metadata)
     assert bench.muted == {1}
     await other.session.finish(ServiceResult(result=[Result.RESULT_SUCCESS]), metadata=other.metadata)
+    assert bench.muted == set()
+
+
+@pytest.mark.parametrize("end", ["finish", "interrupt", "expiry", "another configuration", "the gateway stops"])
+async def test_no_way_out_of_a_session_leaves_a_bus_muted(bench, caller, end) -> None:
+    await configure(caller, hs())
+    assert bench.muted == {1}
+    core = bench.gateway.core
+    match end:
+        case "finish":
+            await caller.session.finish(ServiceResult(result=[Result.RESULT_FAILURE]), metadata=caller.metadata)
+        case "interrupt":
+            [session] = core.sessions.open
+            metadata = bearer(await caller.log_in())
+            await caller.sessionController.interruptSession(SessionId(value=session.id), metadata=metadata)
+        case "expiry":
+            core.sessions.fail_abandoned(core.clock() + SESSION_TOKEN_LIFE)
+        case "another configuration":
+            await configure(caller, kline("k"))
+        case "the gateway stops":
+            await bench.gateway.stop()
     assert bench.muted == set()
 
 

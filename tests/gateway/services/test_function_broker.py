@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,8 @@ from grpc import StatusCode, aio
 
 from bridge.config import PartnerSettings
 from bridge.gateway.broker import FAILED, OFFLINE, ONLINE, REQUEST, RESPONSE, SUCCESS, UNAUTHORIZED, UNAVAILABLE
-from bridge.limits import CLOSE_GRACE, SHUTDOWN_TIMEOUT
+from bridge.gateway.services import function_broker
+from bridge.limits import CLOSE_GRACE, FUNCTION_DETAILS_LIMIT, SHUTDOWN_TIMEOUT
 from bridge.openobd.messages import (
     Authenticate,
     EmptyMessage,
@@ -238,6 +240,23 @@ class TestRegistrations:
         assert await launcher.status() is StatusCode.INVALID_ARGUMENT
         assert await partner.state("oil") == OFFLINE
 
+    async def test_who_sends_without_end_has_to_wait(self, open_bench: Join, join: Join, monkeypatch) -> None:
+        """And nobody else: the launchers of one partner are read at a rate."""
+        monkeypatch.setattr(function_broker, "LAUNCHERS_RATE", 0.0)
+        monkeypatch.setattr(function_broker, "LAUNCHERS_BURST", 3)
+        bench = await open_bench(partner=(BENCH, OTHER))
+        partner, other = await Partner.log_in(await join(bench)), await Partner.log_in(await join(bench), OTHER)
+        launcher = await partner.launcher("one", "two", "three")
+        details = FunctionDetails(id="four")
+        await launcher.stream.write(
+            FunctionUpdate(type=REQUEST, function_registration=FunctionRegistration(details=details, state=ONLINE))
+        )
+        await other.launcher("oil")
+        assert (await partner.state("three"), await partner.state("four")) == (
+            ONLINE,
+            FunctionRegistrationState.FUNCTION_REGISTRATION_STATE_UNAVAILABLE,
+        )
+
     async def test_an_idle_stream_is_closed_well(self, patient: Join) -> None:
         partner = await patient(idle_stream_timeout=0.2)
         never = await partner.launcher()
@@ -425,12 +444,31 @@ class TestTheEnd:
         assert await launcher.status() is StatusCode.OK
         await asyncio.wait_for(ending, SOON)
 
-    async def test_one_that_stays_does_not_hold_up_the_end(self, bench: Bench, partner: Partner) -> None:
+    @pytest.mark.parametrize("flood", [False, True])
+    async def test_one_that_stays_does_not_hold_up_the_end(
+        self, bench: Bench, partner: Partner, flood: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
         launcher = await partner.launcher("oil")
+
+        details = FunctionDetails(id="oil", description="x" * (FUNCTION_DETAILS_LIMIT // 2))
+        update = FunctionUpdate(type=REQUEST, function_registration=FunctionRegistration(details=details, state=ONLINE))
+
+        async def register_without_end() -> None:
+            with suppress(aio.AioRpcError, asyncio.InvalidStateError):
+                while True:
+                    await launcher.stream.write(update)
+
+        flooding = asyncio.ensure_future(register_without_end()) if flood else None
         started = time.monotonic()
         await bench.gateway.stop()
         assert time.monotonic() - started < SHUTDOWN_TIMEOUT
-        assert await launcher.status() in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+        if flooding is not None:
+            await asyncio.wait_for(flooding, SOON)
+        assert bench.gateway.core.broker.launchers == 0
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+        if not flood:
+            assert await launcher.status() is StatusCode.UNAVAILABLE
+            assert await launcher.stream.details() == "the gateway has ended"
 
     async def test_a_caller_that_waits_for_an_answer_learns_of_it(self, bench: Bench, partner: Partner) -> None:
         launcher = await partner.launcher("oil")
