@@ -147,7 +147,10 @@ WRONG = {
     "a bus without a spec": ("[[bus]]\nloopback = true", "bus[0]: spec is missing"),
     "a bus that is one table": ('[bus]\nspec = "virtual"', "bus: write [[bus]]"),
     "a spec that is a number": ("[[bus]]\nspec = 1", "bus[0].spec: expected a text, got a whole number"),
-    "a switch that is a text": ('[[bus]]\nspec = "virtual"\nloopback = "yes"', "bus[0].loopback: expected true or false, got a text"),
+    "a switch that is a text": (
+        '[[bus]]\nspec = "virtual"\nloopback = "yes"',
+        "bus[0].loopback: expected true or false, got a text",
+    ),
     "a bus that is no table": ('bus = "virtual"', "bus"),
     "a payload format that is none": ('payload_format = "xml"', "payload_format"),
     "a listener's payload format that is none": (
@@ -243,14 +246,23 @@ def test_the_command_line_adds_to_the_gateways_table(file):
         ({"partner": [{"client_id": "x"}]}, "gateway.partner[0]: client_secret is missing"),
         ({"partner": [{"client_id": "x", "client_secret": ""}]}, "gateway.partner[0].client_secret: it is empty"),
         ({"partner": [{"client_id": "", "client_secret": "x"}]}, "gateway.partner[0].client_id: it is empty"),
-        ({"partner": [{"client_id": "x", "client_secret": "y"}] * 2}, "gateway.partner[1].client_id: there is a partner"),
+        (
+            {"partner": [{"client_id": "x", "client_secret": "y"}] * 2},
+            "gateway.partner[1].client_id: there is a partner",
+        ),
         ({"partner": {"client_id": "x"}}, "gateway.partner: write [[gateway.partner]]"),
-        ({"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]}, "ecu[0].request_id: expected a whole number >= 0"),
+        (
+            {"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]},
+            "ecu[0].request_id: expected a whole number >= 0",
+        ),
         (
             {"connection": [{"ecu": [{"request_id": 1, "response_id": 2, "bus": 3}]}]},
             "gateway.connection[0].ecu[0].bus: no pins of the connection lead to bus 3",
         ),
-        ({"connection": [{"product": [{"number": 1 << 32, "name": ""}]}]}, "product[0].number: expected a whole number <= 4"),
+        (
+            {"connection": [{"product": [{"number": 1 << 32, "name": ""}]}]},
+            "product[0].number: expected a whole number <= 4",
+        ),
         ({"certifcate": "x"}, 'did you mean "certificate"?'),
     ],
 )

@@ -219,7 +219,9 @@ def _advertised(settings: GatewaySettings) -> Endpoint | None:
         return None
     endpoint = parse_endpoint(settings.advertise, "gateway.advertise")
     if not endpoint.port or endpoint.wildcard:
-        raise ConfigurationError(f"gateway.advertise: nobody reaches {endpoint}; write the host and port that callers use")
+        raise ConfigurationError(
+            f"gateway.advertise: nobody reaches {endpoint}; write the host and port that callers use"
+        )
     return endpoint
 
 

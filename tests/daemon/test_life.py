@@ -323,14 +323,14 @@ def test_a_mistake_as_the_user_sees_it(arguments):
 
 def test_ctrl_c_while_it_is_loaded_ends_it_without_a_word(tmp_path):
     (tmp_path / "shtab.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    foreground = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # whatever runs the tests may ignore it
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "run"],
+        [sys.executable, "-c", f"import runpy, signal; {foreground}; runpy.run_module('bridge', run_name='__main__')"],
         cwd=PROJECT,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with process:
         assert process.stdout.readline() == "loading\n"
