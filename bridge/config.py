@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -48,6 +48,23 @@ ResultName = Literal[
     "failure",
 ]
 UserFeedbackName = Literal["nothing", "success", "failure", "assistance-requested"]
+_CHOICES: Mapping[str, tuple[str, ...]] = {  # keys whose value is one of a few
+    "log_level": get_args(LogLevel),
+    "payload_format": get_args(PayloadFormatName),
+    "responses": get_args(ResponseStyle),
+    "ui": get_args(UserInterfaceName),
+    "result": get_args(ResultName),
+    "user_feedback": get_args(UserFeedbackName),
+}
+_PLAIN_TYPES = {  # msgspec's words for what TOML has
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "array": "a list",
+    "object": "a table",
+}
+_HOST = re.compile(r"[^\s/@:]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")  # a name or address; or IPv6
 _Uint32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]  # openOBD's numbers
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
 _ArbitrationId = Annotated[int, msgspec.Meta(ge=0, le=0x1FFFFFFF)]
@@ -266,10 +283,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _with_port(remote: dict[str, str]) -> dict[str, Any]:
     """The variables of [openobd], the port as a number."""
-    port = remote.get("port", "0")
-    if not (port.isascii() and port.isdecimal()):
-        raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {port!r} is no port")
-    return remote | ({"port": int(port)} if "port" in remote else {})
+    if "port" not in remote:
+        return dict(remote)
+    port = remote["port"]
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65535):
+        raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {port!r} is no port from 1 to 65535")
+    return remote | {"port": int(port)}
 
 
 def _convert(layer: Mapping[str, Any], source: str) -> Settings:
@@ -292,6 +311,11 @@ def _check_ranges(settings: Settings, source: str) -> None:
         )
     if not 0 < settings.openobd.port <= 65535:
         raise ConfigurationError(f"{source}: openobd.port: a port from 1 to 65535")
+    if not _HOST.fullmatch(settings.openobd.host):
+        raise ConfigurationError(
+            f"{source}: openobd.host: {settings.openobd.host!r} is no host name or address; "
+            "write it without https:// and without the port"
+        )
     _check_gateway(settings.gateway, source)
 
 
@@ -306,6 +330,13 @@ def _check_gateway(gateway: GatewaySettings, source: str) -> None:
     ):
         if getattr(gateway, refresh) >= getattr(gateway, life):
             raise ConfigurationError(f"{source}: gateway.{refresh}: less than gateway.{life}, or tokens run out before")
+    for index, partner in enumerate(gateway.partner):
+        where = f"{source}: gateway.partner[{index}]"
+        for key in ("client_id", "client_secret"):
+            if not getattr(partner, key):
+                raise ConfigurationError(f"{where}.{key}: it is empty, so anybody could start sessions; write one")
+        if any((partner.client_id, partner.cluster_id) == (o.client_id, o.cluster_id) for o in gateway.partner[:index]):
+            raise ConfigurationError(f"{where}.client_id: there is a partner {partner.client_id!r} already")
     for index, connection in enumerate(gateway.connection):
         _check_connection(connection, f"{source}: gateway.connection[{index}]")
     for index, rule in enumerate(gateway.answer):
@@ -327,7 +358,7 @@ def _check_connection(connection: ConnectionSettings, where: str) -> None:
 
 
 def _explain(text: str) -> str:
-    """msgspec's "... - at `$.bus[0].spec`" with the key first, and a suggestion for an unknown one."""
+    """msgspec's "... - at `$.bus[0].spec`" with the key first, in TOML's words, and with what it may be."""
     what, _, path = text.partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
     unknown = re.match(r"Object contains unknown field `(.*)`", what)
@@ -335,7 +366,20 @@ def _explain(text: str) -> str:
         known = [field for section in _sections() for field in section.__struct_fields__]
         near = difflib.get_close_matches(unknown[1], known, n=1)
         what = f'unknown key "{unknown[1]}"' + (f'; did you mean "{near[0]}"?' if near else "")
+    elif missing := re.match(r"Object missing required field `(.*)`", what):
+        what = f"{missing[1]} is missing"
+    elif choices := _CHOICES.get(key.rpartition(".")[2]):
+        what = f"one of {', '.join(choices)}" + (f", not {value[0]}" if (value := re.search("'.*'", what)) else "")
+    elif what == "Expected `array`, got `object`":
+        what = f"write [[{key}]], since there may be several"
+    else:
+        what = re.sub("`([^`]*)`", _in_toml, what).replace("Expected", "expected")
     return f"{key}: {what}" if key else what
+
+
+def _in_toml(types: re.Match[str]) -> str:
+    """`str | null` in words. There is no null in TOML."""
+    return " or ".join(_PLAIN_TYPES.get(name, name) for name in types[1].split(" | ") if name != "null")
 
 
 def _sections() -> list[type[_Section]]:

@@ -144,17 +144,25 @@ WRONG = {
         "listen[1]",
     ),
     "a suggestion in a table": ("[limits]\nclient = 3", 'did you mean "clients"'),
-    "a bus without a spec": ("[[bus]]\nloopback = true", "bus[0]"),
-    "a spec that is a number": ("[[bus]]\nspec = 1", "bus[0].spec"),
-    "a switch that is a text": ('[[bus]]\nspec = "virtual"\nloopback = "yes"', "bus[0].loopback"),
+    "a bus without a spec": ("[[bus]]\nloopback = true", "bus[0]: spec is missing"),
+    "a bus that is one table": ('[bus]\nspec = "virtual"', "bus: write [[bus]]"),
+    "a spec that is a number": ("[[bus]]\nspec = 1", "bus[0].spec: expected a text, got a whole number"),
+    "a switch that is a text": (
+        '[[bus]]\nspec = "virtual"\nloopback = "yes"',
+        "bus[0].loopback: expected true or false, got a text",
+    ),
     "a bus that is no table": ('bus = "virtual"', "bus"),
     "a payload format that is none": ('payload_format = "xml"', "payload_format"),
     "a listener's payload format that is none": (
         '[[listen]]\nurl = "unix:a"\npayload_format = "xml"',
         "listen[0].payload_format",
     ),
-    "a log level that is none": ('log_level = "loud"', "log_level"),
-    "a profile that is a number": ("profile = 1", "profile"),
+    "a log level that is none": (
+        'log_level = "loud"',
+        "log_level: one of debug, info, warning, error, not 'loud'",
+    ),
+    "a log level that is a number": ("log_level = 1", "log_level: one of debug, info, warning, error"),
+    "a profile that is a number": ("profile = 1", "profile: expected a text, got a whole number"),
     "a frequency that is a text": ('[diagnostics]\nmax_frequency = "fast"', "diagnostics.max_frequency"),
     "a frequency of 0": ("[diagnostics]\nmax_frequency = 0", "diagnostics.max_frequency"),
     "a frequency beyond all": ("[diagnostics]\nmax_frequency = 1e6", "diagnostics.max_frequency"),
@@ -229,15 +237,32 @@ def test_the_command_line_adds_to_the_gateways_table(file):
         ({"session_token_life": 0.0}, "gateway.session_token_life: seconds above 0"),
         ({"broker_token_refresh": 300.0}, "gateway.broker_token_refresh: less than gateway.broker_token_life"),
         ({"connection": [{"pins": {"6-14": 1}}]}, 'gateway.connection[0].pins: "6-14" is no pair'),
-        ({"ui": "voice"}, "gateway.ui: "),
+        ({"ui": "voice"}, "gateway.ui: one of refuse, terminal, auto, not 'voice'"),
         ({"answer": [{"label": "ok", "answer": 1}, {"label": "(", "answer": 1}]}, "gateway.answer[1].label: not a reg"),
-        ({"answer": [{"label": "ok", "answer": 1.5}]}, "gateway.answer[0].answer: "),
-        ({"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]}, "ecu[0].request_id: Expected `int` >= 0"),
+        (
+            {"answer": [{"label": "ok", "answer": 1.5}]},
+            "gateway.answer[0].answer: expected true or false or a whole number or a text, got a number",
+        ),
+        ({"partner": [{"client_id": "x"}]}, "gateway.partner[0]: client_secret is missing"),
+        ({"partner": [{"client_id": "x", "client_secret": ""}]}, "gateway.partner[0].client_secret: it is empty"),
+        ({"partner": [{"client_id": "", "client_secret": "x"}]}, "gateway.partner[0].client_id: it is empty"),
+        (
+            {"partner": [{"client_id": "x", "client_secret": "y"}] * 2},
+            "gateway.partner[1].client_id: there is a partner",
+        ),
+        ({"partner": {"client_id": "x"}}, "gateway.partner: write [[gateway.partner]]"),
+        (
+            {"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]},
+            "ecu[0].request_id: expected a whole number >= 0",
+        ),
         (
             {"connection": [{"ecu": [{"request_id": 1, "response_id": 2, "bus": 3}]}]},
             "gateway.connection[0].ecu[0].bus: no pins of the connection lead to bus 3",
         ),
-        ({"connection": [{"product": [{"number": 1 << 32, "name": ""}]}]}, "product[0].number: Expected `int` <= 4"),
+        (
+            {"connection": [{"product": [{"number": 1 << 32, "name": ""}]}]},
+            "product[0].number: expected a whole number <= 4",
+        ),
         ({"certifcate": "x"}, 'did you mean "certificate"?'),
     ],
 )
@@ -272,12 +297,24 @@ def test_without_any_it_is_the_cloud():
 def test_a_port_that_is_none(port):
     line = problem(None, {"OPENOBD_GRPC_PORT": port})
     assert line.startswith("the environment: ")
-    assert "port" in line.lower()
+    assert "OPENOBD_GRPC_PORT" in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1", "localhost", "grpc.openobd.com"])
+def test_a_host(host):
+    assert load(flags={"openobd": {"host": host}}).openobd.host == host
+
+
+@pytest.mark.parametrize("host", ["", "a b", "https://grpc.openobd.com", "grpc.openobd.com:443", "me@there"])
+def test_a_host_that_is_none(host):
+    line = problem(flags={"openobd": {"host": host}})
+    assert "openobd.host: " in line
+    assert "without the port" in line
 
 
 @pytest.mark.parametrize(
     ("remote", "says"),
-    [({"result": "fine"}, "openobd.result: "), ({"clientid": "x"}, 'did you mean "client_id"?')],
+    [({"result": "fine"}, "openobd.result: one of success, "), ({"clientid": "x"}, 'did you mean "client_id"?')],
 )
 def test_a_mistake_in_the_remote_sessions_table_names_its_key(remote, says):
     assert says in problem(flags={"openobd": remote})

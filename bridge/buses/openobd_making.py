@@ -5,6 +5,7 @@ Must not know what the bus does.
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from bridge.buses.openobd import OpenObdBus
@@ -81,8 +82,14 @@ def make_openobd_bus(
 def _security(settings: OpenObdSettings) -> Security:
     authority = None
     if settings.ca is not None:
+        if settings.tls is False:
+            raise ConfigurationError("openobd.ca: it is for TLS, and openobd.tls is false; leave one of them out")
         try:
             authority = Path(settings.ca).read_bytes()
+            # gRPC itself would only say that nobody can be reached.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.ca)
+        except ssl.SSLError:
+            raise ConfigurationError(f"openobd.ca: {settings.ca}: there is no certificate in PEM in it") from None
         except OSError as error:
             raise ConfigurationError(f"openobd.ca: {settings.ca}: {error.strerror or error}") from None
     return Security(settings.tls, authority, settings.insecure)

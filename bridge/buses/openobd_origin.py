@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from bridge.openobd.endpoint import Endpoint
 from bridge.openobd.messages import Authenticate, ConnectorId, SessionId, SessionInfo, TicketId
 from bridge.openobd.services import sessionControllerStub
 
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]*)")  # BoringSSL's words, in gRPC's
 _log = logging.getLogger(__name__)
 
 
@@ -158,6 +160,11 @@ def _explain(error: CallFailed, endpoint: Endpoint) -> str:
         return (
             f"openOBD at {endpoint} refuses the login; check OPENOBD_PARTNER_CLIENT_ID, "
             "OPENOBD_PARTNER_CLIENT_SECRET and OPENOBD_CLUSTER_ID"
+        )
+    if untrusted := _UNTRUSTED.search(str(error)):
+        return (
+            f"the certificate of openOBD at {endpoint} is not trusted ({untrusted[1]}); if it is the right one, "
+            "name its authority's certificate with openobd.ca"
         )
     if error.code is grpc.StatusCode.UNAVAILABLE:
         return f"openOBD cannot be reached at {endpoint} ({error}); check OPENOBD_GRPC_HOST and OPENOBD_GRPC_PORT"

@@ -72,6 +72,7 @@ class ReplayBus(FrameBus):
         self._ready = ready
         self._channel = channel
         self._on_record = on_record
+        self.messages_received = 0  #: a trace's simple messages, published as they are
         self._grace = grace
         self._client = asyncio.Event()
         self._player: asyncio.Task[None] | None = None
@@ -160,7 +161,8 @@ class ReplayBus(FrameBus):
             _log.warning("%s: the replay ends early: %s", self.name, error)
         if recording.lines_skipped:
             _log.warning("%s: %d lines made no sense and were skipped", self.name, recording.lines_skipped)
-        _log.info("%s: the recording has ended, %d frames", self.name, self.frames_received)
+        others = f" and {self.messages_received} other records" if self.messages_received else ""
+        _log.info("%s: the recording has ended, %d frames%s", self.name, self.frames_received, others)
         self.ended.set()
 
     async def _play_once(self, recording: Recording) -> None:
@@ -195,6 +197,7 @@ class ReplayBus(FrameBus):
     def publish(self, message: dict[str, Any]) -> None:
         """Hand a trace's simple message to whoever publishes it."""
         if self._on_record is not None:
+            self.messages_received += 1
             self._on_record(message)
 
 

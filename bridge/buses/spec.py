@@ -168,7 +168,7 @@ def parse_bus_spec(text: str) -> BusSpec:
 
 
 def _wrong(text: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"bus {text!r}: {why}; expected {EXPECTED}")
+    return ConfigurationError(f"bus {text!r}: {why}")
 
 
 def _options(text: str, query: str) -> dict[str, str | None]:
@@ -337,7 +337,8 @@ def _python_can(text: str, body: str, options: dict[str, str | None]) -> PythonC
     address, bitrate = _address(text, body)
     interface, colon, channel = address.partition(":")
     if not _INTERFACE.fullmatch(interface):
-        raise _wrong(text, "an interface's name is missing" if not interface else f"{interface!r} is no interface")
+        why = "an interface's name is missing" if not interface else f"{interface!r} is no interface"
+        raise _wrong(text, f"{why}; expected {EXPECTED}")
     if colon and not channel:
         raise _wrong(text, f"the channel of {interface} is missing")
     for name, instead in _WRITTEN_ELSEWHERE.items():

@@ -45,8 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
-    parsed = make_parser().parse_args(arguments)
     try:
+        parsed = make_parser().parse_args(arguments)
         status: int = parsed.run(parsed)
     except BridgeError as error:
         print(f"openxc-bridge: {error}", file=sys.stderr)

@@ -104,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ui is not None and settings.gateway.listen is None:
         raise ConfigurationError("--ui is for openOBD scripts' controls; it needs --gateway HOST:PORT, too")
     log_to_stderr(settings.log_level)
+    if settings.log_level != "debug":
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines; what they tell is an error's line here
     return asyncio.run(_serve(settings))
 
 

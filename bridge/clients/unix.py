@@ -50,7 +50,10 @@ class UnixListener(Listener):
         except ListenError:
             self._unlock()
             raise
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(self), sock=sock)
+        loop = asyncio.get_running_loop()
+        # Serving starts when close() knows of the server: who is cancelled meanwhile leaves no socket.
+        self._server = await loop.create_unix_server(lambda: Connection(self), sock=sock, start_serving=False)
+        await self._server.start_serving()
 
     def _bind(self) -> socket.socket:
         self._refuse_if_taken()

@@ -105,7 +105,7 @@ class Gateway:
         self._settings = settings
         self.endpoint = _listening(settings)  #: once it listens the port is the one that is really open
         self._credentials = _credentials(settings)
-        self._advertised = parse_endpoint(settings.advertise, "gateway.advertise") if settings.advertise else None
+        self._advertised = _advertised(settings)
         self._partners = partners_from(environment, settings)
         self._interface = make_user_interface(settings, environment)
         self.core = Core(settings, vehicle, Store(settings.state), partners=self._partners)
@@ -226,6 +226,17 @@ def _listening(settings: GatewaySettings) -> Endpoint:
         f"gateway.listen: other machines reach {endpoint}; give gateway.certificate and gateway.key for TLS, or say "
         "gateway.insecure = true to have it all in the clear"
     )
+
+
+def _advertised(settings: GatewaySettings) -> Endpoint | None:
+    if settings.advertise is None:
+        return None
+    endpoint = parse_endpoint(settings.advertise, "gateway.advertise")
+    if not endpoint.port or endpoint.wildcard:
+        raise ConfigurationError(
+            f"gateway.advertise: nobody reaches {endpoint}; write the host and port that callers use"
+        )
+    return endpoint
 
 
 def _credentials(settings: GatewaySettings) -> grpc.ServerCredentials | None:

@@ -51,7 +51,10 @@ class Store:
                 self._database.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError(f"gateway.state: {path}: {error}; name another file, or leave it out") from None
+            why = getattr(error, "strerror", None) or error
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                why = "another process has it open, such as another bridge"
+            raise ConfigurationError(f"gateway.state: {path}: {why}; name another file, or leave it out") from None
 
     def _prepare(self) -> None:
         # Writing must not wait for the disk, since everything waits for this thread: a loss of power may cost the

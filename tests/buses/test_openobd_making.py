@@ -80,6 +80,12 @@ async def test_a_session_comes_from_a_variable_or_a_file(tmp_path) -> None:
         ("openobd:ticket/1", {"client_id": "x"}, "set OPENOBD_PARTNER_CLIENT_SECRET"),
         ("openobd:ticket/1", WHO | {"port": 50051}, "grpc.openobd.com:50051 would be talked to in the clear"),
         ("openobd:ticket/1", WHO | {"ca": "/nowhere/ca.pem"}, "openobd.ca: /nowhere/ca.pem: No such file"),
+        ("openobd:ticket/1", WHO | {"ca": __file__}, "test_openobd_making.py: there is no certificate in PEM in it"),
+        (
+            "openobd:ticket/1",
+            WHO | {"ca": __file__, "tls": False},
+            "openobd.ca: it is for TLS, and openobd.tls is false",
+        ),
         ("openobd:ticket/1@500001", WHO, "openOBD has no bit rate 500001; it has 1000000, 500000,"),
         ("openobd:session", {}, "OPENOBD_SESSION_INFO: no SessionInfo"),
         ("openobd:session", {"session_info": "?"}, "OPENOBD_SESSION_INFO: no SessionInfo"),

@@ -182,6 +182,18 @@ async def test_a_unix_socket_is_the_users_own_and_a_given_mode_is_kept(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_unix_socket_goes_with_whoever_is_cancelled_while_opening_it(tmp_path):
+    """Ctrl-C in the first moments."""
+    listener = UnixListener(str(tmp_path / "s"))
+    opening = asyncio.ensure_future(listener.open(Echo()))
+    await asyncio.sleep(0)
+    assert not opening.done()
+    opening.cancel()
+    await asyncio.wait((opening,))
+    await listener.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_unix_socket_that_nobody_answers_is_replaced(tmp_path):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "s"))

@@ -161,9 +161,8 @@ def test_a_mistake_is_one_line(tmp_path, gateway, says) -> None:
         check=False,
         timeout=SOON,
     )
-    line = ended.stderr.splitlines()[-1]
+    (line,) = ended.stderr.splitlines()
     assert (ended.returncode, line.startswith("openxc-bridge: "), says in line) == (1, True, True), ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 def test_a_port_in_use_is_said(start_gateway, tmp_path) -> None:
@@ -179,7 +178,8 @@ def test_a_port_in_use_is_said(start_gateway, tmp_path) -> None:
         timeout=SOON,
     )
     assert ended.returncode == 1
-    assert f"the gateway cannot listen on {address}: the port is in use" in ended.stderr.splitlines()[-1]
+    (line,) = ended.stderr.splitlines()
+    assert f"the gateway cannot listen on {address}: the port is in use" in line
 
 
 def test_without_a_gateway_there_is_no_grpc(start) -> None:

@@ -321,6 +321,24 @@ def test_a_mistake_as_the_user_sees_it(arguments):
     assert re.fullmatch(r"openxc-bridge: [^\n]*\n", errors), errors
 
 
+def test_ctrl_c_while_it_is_loaded_ends_it_without_a_word(tmp_path):
+    (tmp_path / "shtab.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    foreground = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # whatever runs the tests may ignore it
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import runpy, signal; {foreground}; runpy.run_module('bridge', run_name='__main__')"],
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=SOON) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
 def test_the_environment_counts(capfd, monkeypatch):
     monkeypatch.setenv("OPENXC_BRIDGE_PROFILE", "no-such-profile")
     assert main(["run"]) == 1

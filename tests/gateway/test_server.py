@@ -246,6 +246,16 @@ async def test_what_is_advertised_goes_into_the_lines_to_paste(files) -> None:
     assert "only" not in described
 
 
+@pytest.mark.parametrize("advertise", ["bench.example:0", "0.0.0.0:443", "[::]:443", "443", ""])
+def test_what_nobody_reaches_is_not_advertised(advertise) -> None:
+    assert mistake(advertise=advertise).startswith("gateway.advertise: ")
+
+
+@pytest.mark.parametrize("listen", ["50051", ":50051", ""])
+def test_a_port_needs_its_host(listen) -> None:
+    assert "is no HOST:PORT, such as 127.0.0.1:50051" in mistake(listen=listen)
+
+
 async def test_what_is_advertised_goes_before_what_was_called(open_bench, join) -> None:
     bench = await open_bench(advertise="bench.example:443")
     info = await (await join(bench)).start_session()
