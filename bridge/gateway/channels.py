@@ -99,7 +99,7 @@ class Conversation(abc.ABC, Generic[Message]):
         if channel is None:
             if len(self._channels) >= STREAM_CHANNELS_LIMIT:
                 raise Exhausted(f"{STREAM_CHANNELS_LIMIT} channels are the most on one stream")
-            opening = messages.kept(message)
+            opening = type(message)(channel=message.channel)  # to keep, without what else came in the message
             channel = self._channels[key] = self._admit(opening)
             if len(self._session.channels) < SESSION_CHANNELS_LISTED:
                 listed = self._listed(opening)
