@@ -14,13 +14,16 @@ import fcntl
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 import traceback
 import tty
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 MODULES = Path("/usr/lib/uml/modules")  #: where Debian's package has them, by the kernel's release
@@ -48,6 +51,7 @@ SET_UP_INTERFACES = "printf '%s\\n' {} | ip -batch -".format(  # mtu 72: classic
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  #: where ip and insmod are; not in every user's PATH
 
 CHUNK = 16 * 1024  #: one read, hence the longest content of a packet
+GRACE = 2.0  #: seconds for what the command has left running to end
 INPUT_LIMIT = 2048  #: bytes of one packet of input; the line loses what comes while it holds 4 KiB
 
 STATUS_NOT_EXECUTABLE = 126  # as a shell has them
@@ -247,6 +251,17 @@ def relay(line: Line, command: Command) -> None:
         running = running and command.ended not in readable
 
 
+def end_others() -> None:
+    """Let what the command has left running end by itself; it may have files of the caller's to remove."""
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGTERM)  # all but this process, which is init
+    deadline = time.monotonic() + GRACE
+    with suppress(ChildProcessError):  # there is none any more
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)
+
+
 def run(box: Path) -> None:
     """Make the system, run the command that the box names, tell its exit status."""
     settings = json.loads((box / "settings").read_text())
@@ -263,6 +278,7 @@ def run(box: Path) -> None:
     else:
         relay(line, command)
         status = command.status()
+    end_others()
     os.sync()  # until then the guest's own memory has what was written
     line.send(Packet.STATUS, bytes([status]))
     line.drain()

@@ -100,6 +100,17 @@ def test_a_signal_reaches_the_command_and_output_comes_while_it_runs(tmp_path):
 
 
 @pytest.mark.usefixtures("guest")
+def test_what_the_command_leaves_running_ends_by_itself(tmp_path):
+    """A bridge in the background removes its link."""
+    left = "(trap 'rm link; exit' TERM; touch link ready; while :; do sleep 0.05; done) >/dev/null 2>&1 &"
+    with running(tmp_path, "sh", "-c", f"{left} until [ -e ready ]; do sleep 0.05; done") as process:
+        process.communicate(timeout=SOON)
+    assert process.returncode == 0
+    assert (tmp_path / "ready").exists()
+    assert not (tmp_path / "link").exists()
+
+
+@pytest.mark.usefixtures("guest")
 def test_a_command_that_does_not_end_is_killed_in_time(tmp_path):
     with running(tmp_path, "--timeout", "1", "sh", "-c", "trap '' TERM INT; while :; do :; done") as process:
         _, errors = process.communicate(timeout=SOON)
