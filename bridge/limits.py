@@ -33,7 +33,7 @@ LINK_LOOK_DELAY = 0.25  #: between two looks for a lost CAN interface of which t
 LINK_COMMAND_TIMEOUT = 5.0  #: for the program `ip` to show or to set an interface
 LINE_LIMIT = 64 * 1024  #: one line of a recording; what is longer is no text
 REPLAY_CLIENT_GRACE = 0.25  #: from the first client to the first frame of a `wait` replay
-RAW_IDS_LIMIT = 4096  #: ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
+RAW_IDS_LIMIT = 4096  #: undefined ids of a bus whose raw frames are throttled one by one; more are sent unthrottled
 
 # Serial CAN adapters (slcan).
 SERIAL_READ_SIZE = 64 * 1024  #: what one turn on the loop takes from a port at most

@@ -9,19 +9,21 @@
 #include <math.h>
 
 enum { FORMAT_JSON = 1, FORMAT_PROTOBUF = 2 };
-enum { KIND_NUMBER, KIND_BOOLEAN, KIND_IGNORE, KIND_STATE, KIND_CHOICE, KIND_FUNCTION, KINDS };
+enum { KIND_NUMBER, KIND_BOOLEAN, KIND_STATE, KIND_CHOICE, KIND_FUNCTION, KINDS };
 enum { RAW_UNSIGNED, RAW_SIGNED, RAW_FLOAT, RAW_TYPES };
 enum { WIDTH_FOUR, WIDTH_EIGHT, WIDTH_ANY };
 enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
+enum { MESSAGES, SIGNALS, NAMED, CONDITIONS, KEYS, ARENA, STATES, BUSES, TABLES };
 
-#define BLOCK 16                /* bytes that copy_block() moves at once; the slack behind every target and source */
-#define NUMBER_SPACE 40         /* more than the longest text of a number with its brace and NUL */
-#define RAW_SPACE 320           /* more than the longest record of a raw frame, in either format */
-#define HEAD_SPACE 48           /* more than {"bus":255,"id":4294967295,"data":"0x */
-#define DECIMALS_LIMIT 9        /* as in bridge/codec/numbers.py */
-#define INT64_EDGE 0x1p63       /* the first double that a signed 64-bit integer cannot hold */
-#define EXACT_EDGE (1ull << 53) /* integers up to here are doubles */
-#define NOBODY (-1)
+#define BLOCK 16               /* bytes that copy_block() moves at once; the slack behind every target and source */
+#define NUMBER_SPACE 40        /* more than the longest text of a number with its brace and NUL */
+#define RAW_SPACE 320          /* more than the longest record of a raw frame, in either format */
+#define HEAD_SPACE 48          /* more than {"bus":255,"id":4294967295,"data":"0x */
+#define DECIMALS_LIMIT 9       /* as in bridge/codec/numbers.py */
+#define INT64_EDGE 0x1p63      /* the first double that a signed 64-bit integer cannot hold */
+#define EXACT_EDGE (1ll << 53) /* integers up to here are doubles */
+#define NOBODY (-1)            /* instead of a function's number */
+#define NO_KEY UINT64_MAX      /* of an entry that is free */
 
 #define INLINE static inline __attribute__((always_inline)) /* a call costs more than the digits */
 
@@ -29,8 +31,8 @@ enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
 
 typedef struct {
     uint32_t start;
-    uint32_t length;
-} Span; /* bytes in the arena */
+    uint32_t count;
+} Span; /* bytes of the arena, or rows of another table */
 
 typedef struct {
     uint64_t mask;
@@ -41,7 +43,6 @@ typedef struct {
     uint8_t type;
     uint8_t big;
     uint8_t near; /* within the first eight bytes */
-    uint8_t zero;
 } Field;
 
 typedef struct {
@@ -52,8 +53,7 @@ typedef struct {
 
 typedef struct {
     Field selector;
-    uint32_t value_start; /* in the table of named values */
-    uint32_t value_count;
+    Span values; /* named ones without records */
 } Condition;
 
 typedef struct {
@@ -66,10 +66,8 @@ typedef struct {
     Span json_head; /* up to the value */
     Span protobuf_head;
     Span protobuf_zero; /* the whole record of a zero */
-    uint32_t named_start;
-    uint32_t named_count;
-    uint32_t condition_start;
-    uint32_t condition_count;
+    Span named;
+    Span conditions;
     uint32_t slot;    /* of its published name's state */
     int32_t function; /* KIND_FUNCTION */
     uint8_t kind;
@@ -78,106 +76,79 @@ typedef struct {
     uint8_t exact;
     uint8_t plain; /* an exact number without rules and conditions */
     uint8_t width; /* WIDTH_*, of an exact number before its point */
-    uint8_t zero[2];
 } Signal;
 
 typedef struct {
     double period; /* of its raw frames */
     uint32_t force;
-    int32_t handler;
-    uint32_t signal_start;
-    uint32_t signal_count;
-    uint64_t json_space; /* bytes that its records take at most; reckoned here */
-    uint64_t protobuf_space;
+    int32_t handler; /* a function */
+    Span signals;
 } Message;
 
 typedef struct {
     uint64_t key;
-    uint64_t message;
+    Span message; /* one */
 } Key;
-
-_Static_assert(sizeof(Field) == 24 && sizeof(Named) == 24 && sizeof(Condition) == 32, "no padding");
-_Static_assert(sizeof(Signal) == 120 && sizeof(Message) == 40 && sizeof(Key) == 16, "no padding");
 
 /* A scaled number as Python has it: an int where the scaling has no decimals, else a float. */
 typedef struct {
     double real;
-    int64_t integer;
+    int64_t integer; /* before its decimals are taken off, where they are */
     bool integral;
 } Number;
+
+/* These two tables are bytearrays, which Python reads and writes between two frames. */
 
 typedef struct {
     Number value;
     double ticked;
     bool received;
-} State;
-
-/* What is known of a bus, an id and its format. */
-typedef struct {
-    uint64_t key;
-    int32_t message;
-    int32_t watcher;
-    double ticked;
-    bool seen; /* ticked, length and data are those of its last raw frame */
-    uint8_t length;
-    uint8_t json_length; /* 0 until its first raw record */
-    uint8_t protobuf_length;
-    char protobuf_head[16];
-    char json_head[HEAD_SPACE];
-    uint8_t data[FD_DATA_LIMIT];
-} Entry;
+} State; /* of a published name */
 
 typedef struct {
     double period;
     bool force;
     bool passthrough;
     bool bypass;
-    size_t counted; /* ids whose raw frames are throttled one by one */
-    size_t learned; /* ids that have an entry for their head alone */
-} BusState;
+    uint32_t learned; /* ids that no message defines and that have an entry */
+} Bus;
+
+static const size_t ROW_SIZES[TABLES] = {24, 120, 24, 32, 16, 1, 40, 16};
+_Static_assert(sizeof(Message) == 24 && sizeof(Signal) == 120 && sizeof(Named) == 24, "no padding");
+_Static_assert(sizeof(Condition) == 32 && sizeof(Key) == 16 && sizeof(State) == 40 && sizeof(Bus) == 16, "no padding");
+
+/* What is known of a bus, an id and its format. */
+typedef struct {
+    uint64_t key;
+    const Message *message; /* NULL where none defines it */
+    int32_t watcher;        /* a function */
+    bool learned;           /* counted in Bus */
+    uint8_t length;
+    uint8_t json_length;
+    uint8_t protobuf_length;
+    double ticked; /* as length and data, of its last raw frame */
+    char protobuf_head[16];
+    char json_head[HEAD_SPACE];
+    uint8_t data[FD_DATA_LIMIT];
+} Entry;
 
 typedef struct {
-    PyObject_HEAD PyObject *functions; /* list */
-    Message *messages;
-    Signal *signals;
-    Named *named;
-    Condition *conditions;
-    State *states;
-    size_t message_count;
-    size_t signal_count;
-    size_t named_count;
-    size_t condition_count;
-    size_t state_count;
-    Entry *entries;
+    PyObject_HEAD Py_buffer tables[TABLES];
+    Entry *entries;     /* a hash table, at least half of it free */
+    size_t entry_limit; /* its size, a power of two, less one */
     size_t entry_count;
-    size_t entry_size;
-    uint32_t *index;   /* of the entries by key, each + 1; 0 is free */
-    size_t index_size; /* a power of two, more than twice the entries */
-    Named *opened;     /* sorted keys */
-    size_t opened_count;
     size_t raw_ids_limit;
-    Buffer arena;
+    size_t space;        /* that the records of one frame need, but for those of Python functions */
+    PyObject *functions; /* while a batch is translated: as long as this is there */
+    const Named *opened;
+    Span opened_rows;
+    int formats;
     Buffer json;
     Buffer protobuf;
     size_t records;
-    int formats;
-    bool busy;
-    BusState buses[256];
 } Program;
 
 static const uint64_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
-
-/* 2^64 / 10^decimals, rounded up; the first has no place here. */
-static const uint64_t RECIPROCALS[] = {0u,
-                                       1844674407370955162u,
-                                       184467440737095517u,
-                                       18446744073709552u,
-                                       1844674407370956u,
-                                       184467440737096u,
-                                       18446744073710u,
-                                       1844674407371u,
-                                       184467440738u,
-                                       18446744074u};
 
 /* ---- Text and numbers ---- */
 
@@ -185,6 +156,17 @@ static const uint64_t RECIPROCALS[] = {0u,
 static inline char *copy_block(char *to, const char *from, size_t length) {
     for (size_t done = 0; done < length; done += BLOCK) memcpy(to + done, from + done, BLOCK);
     return to + length;
+}
+
+static inline char *write_text(char *at, const char *text) {
+    size_t length = strlen(text);
+    memcpy(at, text, length);
+    return at + length;
+}
+
+static inline char *end_json(char *at) {
+    memcpy(at, "}", 2); /* and the NUL */
+    return at + 2;
 }
 
 /* The digits of two numbers below 10^4, one in either half, each half's first digit in its lowest byte. */
@@ -196,66 +178,45 @@ static inline uint64_t twice_four_digits(uint64_t numbers) {
 }
 
 /* The eight digits of a number below 10^8, the first in the lowest byte. */
-static inline uint64_t eight_digits(uint32_t number) {
-    return twice_four_digits(number / 10000 | (uint64_t)(number % 10000) << 32);
+static inline uint64_t eight_digits(uint64_t number) {
+    return twice_four_digits(number / 10000 | number % 10000 << 32);
 }
 
-static inline void store_eight(char *at, uint64_t digits) {
+static inline void store_digits(char *at, uint64_t digits) {
     digits |= 0x3030303030303030;
     memcpy(at, &digits, sizeof digits);
 }
 
-static char *write_large(char *at, uint64_t number);
-
-static inline void store_four(char *at, uint32_t digits) {
-    digits |= 0x30303030;
-    memcpy(at, &digits, sizeof digits);
+/* Four or eight digits without leading zeros, of a zero one. */
+static inline char *write_whole(char *at, uint64_t digits, int count) {
+    int leading = __builtin_ctzll(digits | 1ull << (8 * count - 8)) >> 3;
+    store_digits(at, digits >> 8 * leading);
+    return at + count - leading;
 }
 
-/* Four digits without leading zeros, of a zero one. */
-static inline char *put_whole(char *at, uint32_t digits) {
-    int leading = __builtin_ctz(digits | 1u << 24) >> 3;
-    store_four(at, digits >> 8 * leading);
-    return at + 4 - leading;
-}
-
-/* A point and four digits without trailing zeros; of a zero not even the point, and no branch for it. */
-static inline char *put_fraction(char *at, uint32_t digits) {
+/* A point and up to eight digits without trailing zeros; of a zero not even the point, and no branch for it. */
+static inline char *write_fraction(char *at, uint64_t digits) {
     *at = '.';
-    store_four(at + 1, digits);
-    return at + ((5 - (__builtin_clz(digits | 1) >> 3)) & -(digits != 0));
+    store_digits(at + 1, digits);
+    return at + ((9 - (__builtin_clzll(digits | 1) >> 3)) & -(digits != 0));
 }
 
 /* The digits before a point. The width is fixed for a signal, so that no branch depends on its values. */
 static inline char *write_unsigned(char *at, uint64_t number, int width) {
-    if (width == WIDTH_FOUR) return put_whole(at, (uint32_t)twice_four_digits(number & 0x3FFF));
-    if (width == WIDTH_ANY && number >= 100000000) {
-        at = write_large(at, number / 100000000);
-        store_eight(at, eight_digits((uint32_t)(number % 100000000)));
-        return at + 8;
-    }
-    uint64_t eight = eight_digits((uint32_t)number);
-    int leading = __builtin_ctzll(eight | 1ull << 56) >> 3;
-    store_eight(at, eight >> 8 * leading);
-    return at + 8 - leading;
-}
-
-static char *write_large(char *at, uint64_t number) { return write_unsigned(at, number, WIDTH_ANY); }
-
-/* put_fraction() for eight digits. */
-static inline char *write_eight(char *at, uint32_t fraction) {
-    uint64_t digits = eight_digits(fraction);
-    *at = '.';
-    store_eight(at + 1, digits);
-    return at + ((9 - (__builtin_clzll(digits | 1) >> 3)) & -(digits != 0));
+    if (width == WIDTH_FOUR) return write_whole(at, (uint32_t)twice_four_digits(number & 0x3FFF), 4);
+    if (width == WIDTH_EIGHT || number < 100000000) return write_whole(at, eight_digits(number), 8);
+    at = write_unsigned(at, number / 100000000, WIDTH_ANY);
+    store_digits(at, eight_digits(number % 100000000));
+    return at + 8;
 }
 
 /* number / 10^decimals, the rest in `rest`: by the reciprocal, which is rounded up, so one too many at most. */
 static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_t *rest) {
 #ifdef __SIZEOF_INT128__
+#define R(power) (UINT64_MAX / (uint64_t)(power) + 1) /* 2^64 / power, rounded up; 1 has none */
+    static const uint64_t RECIPROCALS[] = {0, R(1e1), R(1e2), R(1e3), R(1e4), R(1e5), R(1e6), R(1e7), R(1e8), R(1e9)};
     uint64_t whole = (uint64_t)((unsigned __int128)number * RECIPROCALS[decimals] >> 64);
-    bool beyond = whole * POWERS[decimals] > number;
-    whole -= beyond;
+    whole -= whole * POWERS[decimals] > number;
 #else
     uint64_t whole = number / POWERS[decimals];
 #endif
@@ -264,7 +225,7 @@ static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_
 }
 
 /* scaled / 10^decimals as the shortest decimal. */
-static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals, int width) {
+INLINE char *write_decimal(char *at, int64_t scaled, unsigned decimals, int width) {
     uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled, part;
     *at = '-';
     at += scaled < 0;
@@ -272,69 +233,65 @@ static inline char *write_decimal(char *at, int64_t scaled, unsigned decimals, i
     uint64_t whole = split_decimal(magnitude, decimals, &part);
     if (decimals <= 4 && width == WIDTH_FOUR) {
         uint64_t digits = twice_four_digits((whole & 0x3FFF) | part * POWERS[4 - decimals] << 32);
-        return put_fraction(put_whole(at, (uint32_t)digits), (uint32_t)(digits >> 32));
+        return write_fraction(write_whole(at, (uint32_t)digits, 4), digits >> 32);
     }
     at = write_unsigned(at, whole, width);
-    if (decimals <= 4) return put_fraction(at, (uint32_t)twice_four_digits(part * POWERS[4 - decimals]));
-    if (decimals <= 8) return write_eight(at, (uint32_t)(part * POWERS[8 - decimals]));
-    if (part % 10 == 0) return write_eight(at, (uint32_t)(part / 10));
+    if (decimals <= 4) return write_fraction(at, twice_four_digits(part * POWERS[4 - decimals]));
+    if (decimals <= 8) return write_fraction(at, eight_digits(part * POWERS[8 - decimals]));
+    if (part % 10 == 0) return write_fraction(at, eight_digits(part / 10));
     *at = '.';
-    store_eight(at + 1, eight_digits((uint32_t)(part / 10)));
+    store_digits(at + 1, eight_digits(part / 10));
     at[9] = (char)('0' + part % 10);
     return at + 10;
 }
 
+/* Whether a double is a whole number that a signed 64-bit integer can hold. */
+static bool is_whole(double real, int64_t *integer) {
+    if (!(real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real))) return false;
+    *integer = (int64_t)real;
+    return true;
+}
+
 /* A finite double as json_format.number_text() says it; NULL with an exception where memory ends. */
 static char *write_double(char *at, double value) {
-    if (value == floor(value) && value >= -INT64_EDGE && value < INT64_EDGE)
-        return write_decimal(at, (int64_t)value, 0, WIDTH_ANY);
+    int64_t integer;
+    if (is_whole(value, &integer)) return write_decimal(at, integer, 0, WIDTH_ANY);
     char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
     if (text == NULL) return NULL;
-    size_t length = strlen(text);
-    memcpy(at, text, length);
+    at = write_text(at, text);
     PyMem_Free(text);
-    return at + length;
+    return at;
 }
 
 /* scaled / 10^decimals as Python divides integers: correctly rounded. */
-static int divide(int64_t scaled, unsigned decimals, double *result) {
-    if (decimals == 0 || (scaled < (int64_t)EXACT_EDGE && scaled > -(int64_t)EXACT_EDGE)) {
-        *result = (double)scaled / (double)POWERS[decimals];
-        return 0;
-    }
-    PyObject *dividend = PyLong_FromLongLong(scaled), *divisor = PyLong_FromUnsignedLongLong(POWERS[decimals]);
-    PyObject *quotient = dividend != NULL && divisor != NULL ? PyNumber_TrueDivide(dividend, divisor) : NULL;
-    Py_XDECREF(dividend);
-    Py_XDECREF(divisor);
-    if (quotient == NULL) return -1;
-    *result = PyFloat_AsDouble(quotient);
-    Py_DECREF(quotient);
-    return 0;
+INLINE int divide(int64_t scaled, unsigned decimals, double *result) {
+    *result = (double)scaled / (double)(int64_t)POWERS[decimals];
+    if (decimals == 0 || (scaled < EXACT_EDGE && scaled > -EXACT_EDGE)) return 0;
+    char text[NUMBER_SPACE];
+    *write_decimal(text, scaled, decimals, WIDTH_ANY) = 0;
+    *result = PyOS_string_to_double(text, NULL, NULL);
+    return PyErr_Occurred() == NULL ? 0 : -1;
 }
 
 /* Whether two numbers are equal as Python compares them, an int with a float exactly. */
 static bool numbers_equal(const Number *one, const Number *other) {
     if (one->integral && other->integral) return one->integer == other->integer;
     if (!one->integral && !other->integral) return one->real == other->real;
-    int64_t integer = one->integral ? one->integer : other->integer;
-    double real = one->integral ? other->real : one->real;
-    return real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real) && (int64_t)real == integer;
+    int64_t whole;
+    return is_whole(one->integral ? other->real : one->real, &whole) &&
+           whole == (one->integral ? one->integer : other->integer);
 }
 
-static PyObject *number_object(const Number *number) {
-    return number->integral ? PyLong_FromLongLong(number->integer) : PyFloat_FromDouble(number->real);
-}
-
-/* The row of a value in a sorted table; NULL where there is none. */
-static const Named *find_value(const Named *rows, size_t count, int64_t value) {
-    while (count > 0) {
-        size_t middle = count / 2;
+/* The row of a value in a part of a table that is sorted; NULL where there is none. */
+static const Named *find_value(const Named *rows, Span span, int64_t value) {
+    for (rows += span.start; span.count > 0;) {
+        uint32_t middle = span.count / 2;
         if (rows[middle].value == value) return &rows[middle];
         if (rows[middle].value < value) {
             rows += middle + 1;
-            count -= middle + 1;
+            span.count -= middle + 1;
         } else {
-            count = middle;
+            span.count = middle;
         }
     }
     return NULL;
@@ -342,322 +299,222 @@ static const Named *find_value(const Named *rows, size_t count, int64_t value) {
 
 /* ---- Fields of a frame ---- */
 
-typedef struct {
-    const uint8_t *data; /* 64 bytes */
-    uint64_t big;        /* the first eight, read in either order */
-    uint64_t little;
-} View;
-
 static uint64_t far_bits(const Field *field, const uint8_t *data) {
     uint8_t padded[FD_DATA_LIMIT + 9] = {0};
     memcpy(padded, data, FD_DATA_LIMIT);
     const uint8_t *first = padded + field->start / 8;
     unsigned skip = field->start % 8u;
-    uint64_t word;
+    uint64_t word, ninth = first[8]; /* of which nothing is left where nothing is skipped */
     memcpy(&word, first, sizeof word);
-    if (!field->big) {
-        word = skip != 0 ? word >> skip | (uint64_t)first[8] << (64 - skip) : word;
-        return word & field->mask;
-    }
-    word = __builtin_bswap64(word);
-    word = skip != 0 ? word << skip | (uint64_t)first[8] >> (8 - skip) : word;
-    return word >> (64 - field->size);
+    if (field->big) return (__builtin_bswap64(word) << skip | ninth >> (8 - skip)) >> (64 - field->size);
+    return (word >> skip | ninth << 1 << (63 - skip)) & field->mask;
 }
 
-static inline uint64_t field_bits(const Field *field, const View *view) {
-    if (field->near) return (field->big ? view->big : view->little) >> field->shift & field->mask;
-    return far_bits(field, view->data);
+static inline uint64_t field_bits(const Field *field, const Frame *frame) {
+    uint64_t word;
+    if (!field->near) return far_bits(field, frame->data);
+    memcpy(&word, frame->data, sizeof word);
+    return (field->big ? __builtin_bswap64(word) : word) >> field->shift & field->mask;
 }
 
 static inline uint64_t extend_sign(const Field *field, uint64_t bits) { return (bits ^ field->half) - field->half; }
 
 static double float_of(const Field *field, uint64_t bits) {
     double real;
-    if (field->size == 64) {
-        memcpy(&real, &bits, sizeof real);
-        return real;
-    }
-    uint32_t half = (uint32_t)bits;
     float single;
-    memcpy(&single, &half, sizeof single);
-    return (double)single;
+    memcpy(&real, &bits, sizeof real);
+    memcpy(&single, &bits, sizeof single); /* the low half */
+    return field->size == 64 ? real : (double)single;
 }
 
 /* An integer that stands for a raw number in tables; false for one that no table can hold. */
-static bool raw_key(const Field *field, uint64_t bits, int64_t *key) {
-    if (field->type != RAW_FLOAT) {
-        *key = (int64_t)extend_sign(field, bits);
-        return true;
+static bool raw_key(const Field *field, const Frame *frame, int64_t *key) {
+    uint64_t bits = field_bits(field, frame);
+    *key = (int64_t)extend_sign(field, bits);
+    return field->type != RAW_FLOAT || is_whole(float_of(field, bits), key);
+}
+
+static bool is_present(const Program *self, const Signal *signal, const Frame *frame) {
+    const Condition *condition = (const Condition *)self->tables[CONDITIONS].buf + signal->conditions.start;
+    for (const Condition *end = condition + signal->conditions.count; condition < end; condition++) {
+        int64_t key;
+        if (!raw_key(&condition->selector, frame, &key)) return false;
+        if (find_value(self->tables[NAMED].buf, condition->values, key) == NULL) return false;
     }
-    double real = float_of(field, bits);
-    if (!(real >= -INT64_EDGE && real < INT64_EDGE && real == floor(real))) return false;
-    *key = (int64_t)real;
     return true;
 }
 
-static bool is_present(const Program *self, const Signal *signal, const View *view) {
-    const Condition *condition = self->conditions + signal->condition_start;
-    for (const Condition *end = condition + signal->condition_count; condition < end; condition++) {
-        int64_t key;
-        if (!raw_key(&condition->selector, field_bits(&condition->selector, view), &key) ||
-            find_value(self->named + condition->value_start, condition->value_count, key) == NULL) {
-            return false;
-        }
+static inline int64_t exact_value(const Signal *signal, const Frame *frame) {
+    uint64_t bits = field_bits(&signal->field, frame);
+    return (int64_t)(extend_sign(&signal->field, bits) * signal->multiplier + signal->addend);
+}
+
+INLINE int read_signal(const Signal *signal, const Frame *frame, Number *number) {
+    if (signal->exact) {
+        number->integer = exact_value(signal, frame);
+        number->integral = signal->decimals == 0;
+        return divide(number->integer, signal->decimals, &number->real);
     }
-    return true;
+    const Field *field = &signal->field;
+    uint64_t bits = field_bits(field, frame);
+    int64_t extended = (int64_t)extend_sign(field, bits);
+    double raw = field->type == RAW_FLOAT    ? float_of(field, bits)
+                 : field->type == RAW_SIGNED ? (double)extended
+                                             : (double)bits;
+    *number = (Number){raw * signal->factor + signal->offset, 0, false};
+    return 0;
 }
 
 /* ---- Records of signals ---- */
 
-static inline int reserve(Program *self, const Message *message) {
-    if (self->formats & FORMAT_JSON && buffer_reserve(&self->json, message->json_space + RAW_SPACE) < 0) return -1;
-    if (self->formats & FORMAT_PROTOBUF) return buffer_reserve(&self->protobuf, message->protobuf_space + RAW_SPACE);
-    return 0;
+/* Room for the records of one frame; when a Python function has appended its own, for those that are still to come. */
+static inline int reserve(Program *self) {
+    return buffer_reserve(&self->json, self->space) < 0 ? -1 : buffer_reserve(&self->protobuf, self->space);
 }
 
-static inline void write_span(Buffer *buffer, const Buffer *arena, Span span) {
-    buffer->used =
-        (size_t)(copy_block(buffer->start + buffer->used, arena->start + span.start, span.length) - buffer->start);
+static inline char *write_span(const Program *self, char *at, Span span) {
+    return copy_block(at, (const char *)self->tables[ARENA].buf + span.start, span.count);
 }
 
-static inline char *end_json(char *at) {
-    memcpy(at, "}", 2); /* and the NUL */
-    return at + 2;
-}
-
-static inline void write_protobuf_number(Program *self, const Signal *signal, double value) {
-    if (value == 0) {
-        write_span(&self->protobuf, &self->arena, signal->protobuf_zero);
-        return;
-    }
-    write_span(&self->protobuf, &self->arena, signal->protobuf_head);
-    memcpy(self->protobuf.start + self->protobuf.used, &value, sizeof value);
-    self->protobuf.used += sizeof value;
-}
-
-static inline char *write_head(const Program *self, const Signal *signal, char *at) {
-    return copy_block(at, self->arena.start + signal->json_head.start, signal->json_head.length);
-}
-
-static inline int write_exact(Program *self, const Signal *signal, int64_t scaled) {
+INLINE int write_number(Program *self, const Signal *signal, const Number *number) {
+    if (!signal->exact && !isfinite(number->real)) return 0; /* OpenXC has no word for it */
     if (self->formats & FORMAT_JSON) {
-        char *at = write_head(self, signal, self->json.start + self->json.used);
-        self->json.used =
-            (size_t)(end_json(write_decimal(at, scaled, signal->decimals, signal->width)) - self->json.start);
+        char *at = write_span(self, self->json.at, signal->json_head);
+        at = signal->exact ? write_decimal(at, number->integer, signal->decimals, signal->width)
+                           : write_double(at, number->real);
+        if (at == NULL) return -1;
+        self->json.at = end_json(at);
     }
     if (self->formats & FORMAT_PROTOBUF) {
-        double value;
-        if (divide(scaled, signal->decimals, &value) < 0) return -1;
-        write_protobuf_number(self, signal, value);
+        bool zero = number->real == 0;
+        char *at = write_span(self, self->protobuf.at, zero ? signal->protobuf_zero : signal->protobuf_head);
+        memcpy(at, &number->real, sizeof number->real);
+        self->protobuf.at = at + (zero ? 0 : sizeof number->real);
     }
-    self->records++;
-    return 0;
-}
-
-static int write_inexact(Program *self, const Signal *signal, double value) {
-    if (!isfinite(value)) return 0; /* OpenXC has no word for it */
-    if (self->formats & FORMAT_JSON) {
-        char *at = write_double(write_head(self, signal, self->json.start + self->json.used), value);
-        if (at == NULL) return -1;
-        self->json.used = (size_t)(end_json(at) - self->json.start);
-    }
-    if (self->formats & FORMAT_PROTOBUF) write_protobuf_number(self, signal, value);
     self->records++;
     return 0;
 }
 
 /* Write the ready record for a value, if there is one. */
 static bool write_named(Program *self, const Signal *signal, int64_t value) {
-    const Named *named = find_value(self->named + signal->named_start, signal->named_count, value);
+    const Named *named = find_value(self->tables[NAMED].buf, signal->named, value);
     if (named == NULL) return false;
-    if (self->formats & FORMAT_JSON) write_span(&self->json, &self->arena, named->json);
-    if (self->formats & FORMAT_PROTOBUF) write_span(&self->protobuf, &self->arena, named->protobuf);
+    if (self->formats & FORMAT_JSON) self->json.at = write_span(self, self->json.at, named->json);
+    if (self->formats & FORMAT_PROTOBUF) self->protobuf.at = write_span(self, self->protobuf.at, named->protobuf);
     self->records++;
     return true;
 }
 
-typedef struct {
-    uint64_t bits;
-    int64_t scaled; /* exact signals */
-    Number number;
-} Reading;
-
-static inline int64_t exact_value(const Signal *signal, uint64_t bits) {
-    return (int64_t)(extend_sign(&signal->field, bits) * signal->multiplier + signal->addend);
+/* What a signal that is due says: the ready record of its value, or a number where its kind has one. */
+INLINE int write_signal(Program *self, const Signal *signal, const Frame *frame, const Number *number) {
+    int64_t key = number->integer;
+    bool known = signal->named.count > 0;
+    if (signal->kind == KIND_BOOLEAN) key = number->real != 0;
+    else if (signal->kind == KIND_CHOICE) known = known && raw_key(&signal->field, frame, &key);
+    else if (!number->integral) known = known && is_whole(trunc(number->real), &key);
+    if (known && write_named(self, signal, key)) return 0;
+    if (signal->kind == KIND_BOOLEAN || signal->kind == KIND_STATE) return 0;
+    return write_number(self, signal, number);
 }
 
-static int read_signal(const Signal *signal, const View *view, Reading *reading) {
-    reading->bits = field_bits(&signal->field, view);
-    if (signal->exact) {
-        reading->scaled = exact_value(signal, reading->bits);
-        reading->number = (Number){0, reading->scaled, signal->decimals == 0};
-        return signal->decimals == 0 ? 0 : divide(reading->scaled, signal->decimals, &reading->number.real);
-    }
-    uint64_t extended = extend_sign(&signal->field, reading->bits);
-    double raw = signal->field.type == RAW_FLOAT    ? float_of(&signal->field, reading->bits)
-                 : signal->field.type == RAW_SIGNED ? (double)(int64_t)extended
-                                                    : (double)extended;
-    reading->number = (Number){raw * signal->factor + signal->offset, 0, false};
-    return 0;
+static bool ticks(double *ticked, double now, double period) {
+    double elapsed = now - *ticked;
+    if (elapsed >= 0 && elapsed < period) return false;
+    *ticked = now;
+    return true;
 }
 
 /* The send rules: (the clock ticks, or a change that is forced) and not (seen, unchanged, same not sent). */
 static bool is_due(const Signal *signal, State *state, const Number *now, double timestamp) {
     bool changed = !numbers_equal(now, &state->value);
-    bool due = true;
-    if (signal->rules & RULE_CLOCK) {
-        double elapsed = timestamp - state->ticked;
-        due = !(elapsed >= 0 && elapsed < signal->period);
-        if (due) state->ticked = timestamp;
-        due = due || (signal->rules & RULE_FORCE && changed);
-    }
+    bool due = !(signal->rules & RULE_CLOCK) || ticks(&state->ticked, timestamp, signal->period) ||
+               (signal->rules & RULE_FORCE && changed);
     return due && (signal->rules & RULE_SEND_SAME || changed || !state->received);
 }
 
-static int write_signal(Program *self, const Signal *signal, const Reading *reading) {
-    const Number *number = &reading->number;
-    int64_t key;
-    switch (signal->kind) {
-    case KIND_BOOLEAN:
-        write_named(self, signal, signal->exact ? reading->scaled != 0 : number->real != 0);
-        return 0;
-    case KIND_STATE:
-        if (number->integral) write_named(self, signal, number->integer);
-        else if (number->real >= -INT64_EDGE && number->real < INT64_EDGE)
-            write_named(self, signal, (int64_t)number->real);
-        return 0;
-    case KIND_CHOICE:
-        if (raw_key(&signal->field, reading->bits, &key) && write_named(self, signal, key)) return 0;
-        break;
-    case KIND_IGNORE:
-        return 0;
-    default:
-        break;
-    }
-    return signal->exact ? write_exact(self, signal, reading->scaled) : write_inexact(self, signal, number->real);
-}
-
-/* Call a Python function; what it appends may move the buffers, so there is room again afterwards. */
-static int call_function(Program *self, Py_ssize_t function, PyObject *arguments) {
-    if (arguments == NULL) return -1;
-    PyObject *callable = PyList_GetItem(self->functions, function);
+/* Call a Python function, with arguments that are given away. */
+static int call_function(Program *self, int32_t function, PyObject *arguments) {
+    PyObject *callable = arguments != NULL ? PyList_GetItem(self->functions, function) : NULL;
     PyObject *result = callable != NULL ? PyObject_Call(callable, arguments, NULL) : NULL;
-    Py_DECREF(arguments);
+    Py_XDECREF(arguments);
     Py_XDECREF(result);
-    return result != NULL ? 0 : -1;
+    return result != NULL ? reserve(self) : -1;
 }
 
-static int call_signal(Program *self, const Message *message, const Signal *signal, const Number *number, bool due) {
-    PyObject *value = number_object(number);
-    PyObject *arguments = value != NULL ? Py_BuildValue("(NO)", value, due ? Py_True : Py_False) : NULL;
-    return call_function(self, signal->function, arguments) < 0 ? -1 : reserve(self, message);
+static int call_on_frame(Program *self, int32_t function, const Frame *frame) {
+    return call_function(self, function, Py_BuildValue("(y#i)", frame->data, (Py_ssize_t)FD_DATA_LIMIT, frame->length));
 }
 
-static int run_signal(Program *self, const Message *message, const Signal *signal, const View *view, double timestamp) {
-    Reading reading;
-    if (!is_present(self, signal, view)) return 0;
-    if (read_signal(signal, view, &reading) < 0) return -1;
-    State *state = &self->states[signal->slot];
-    bool due = is_due(signal, state, &reading.number, timestamp);
+static int call_on_signal(Program *self, const Signal *signal, const Number *number, bool due) {
+    PyObject *truth = due ? Py_True : Py_False;
+    PyObject *arguments = number->integral ? Py_BuildValue("(LO)", (long long)number->integer, truth)
+                                           : Py_BuildValue("(dO)", number->real, truth);
+    return call_function(self, signal->function, arguments);
+}
+
+INLINE int run_signal(Program *self, const Signal *signal, const Frame *frame) {
+    Number number;
+    if (!is_present(self, signal, frame)) return 0;
+    if (read_signal(signal, frame, &number) < 0) return -1;
+    if (signal->plain) return self->formats != 0 ? write_number(self, signal, &number) : 0;
+    State *state = (State *)self->tables[STATES].buf + signal->slot;
+    bool due = is_due(signal, state, &number, frame->timestamp);
     if (signal->kind == KIND_FUNCTION) {
-        if (call_signal(self, message, signal, &reading.number, due) < 0) return -1;
-    } else if (due && self->formats != 0 && write_signal(self, signal, &reading) < 0) {
+        if (call_on_signal(self, signal, &number, due) < 0) return -1;
+    } else if (due && self->formats != 0 && write_signal(self, signal, frame, &number) < 0) {
         return -1;
     }
     if (signal->rules & RULE_KEEP) {
-        state->value = reading.number;
+        state->value = number;
         state->received = true;
     }
     return 0;
 }
 
 /* Plain signals that follow one another, to JSON alone: the place to write at stays in a register. */
-static inline const Signal *write_plain(Program *self, const Signal *first, const Signal *end, const View *view) {
-    char *at = self->json.start + self->json.used;
-    const Signal *signal = first;
-    for (; signal < end && signal->plain; signal++) {
-        int64_t scaled = exact_value(signal, field_bits(&signal->field, view));
-        at = end_json(write_decimal(write_head(self, signal, at), scaled, signal->decimals, signal->width));
+static inline const Signal *write_plain(Program *self, const Signal *signal, const Signal *end, const Frame *frame) {
+    char *at = self->json.at;
+    for (; signal < end && signal->plain; signal++, self->records++) {
+        at = write_span(self, at, signal->json_head);
+        at = end_json(write_decimal(at, exact_value(signal, frame), signal->decimals, signal->width));
     }
-    self->records += (size_t)(signal - first);
-    self->json.used = (size_t)(at - self->json.start);
+    self->json.at = at;
     return signal;
 }
 
-static int run_message(Program *self, const Message *message, const Frame *head, const uint8_t *data) {
-    View view = {data, 0, 0};
-    memcpy(&view.little, data, sizeof view.little);
-    view.big = __builtin_bswap64(view.little);
-    if (reserve(self, message) < 0) return -1;
-    if (message->handler != NOBODY) {
-        PyObject *arguments = Py_BuildValue("(y#i)", (const char *)data, (Py_ssize_t)FD_DATA_LIMIT, head->length);
-        if (call_function(self, message->handler, arguments) < 0 || reserve(self, message) < 0) return -1;
-    }
-    const Signal *signal = self->signals + message->signal_start;
-    for (const Signal *end = signal + message->signal_count; signal < end; signal++) {
-        if (signal->plain && self->formats == FORMAT_JSON) {
-            signal = write_plain(self, signal, end, &view) - 1;
-        } else if (signal->plain && self->formats != 0) {
-            if (write_exact(self, signal, exact_value(signal, field_bits(&signal->field, &view))) < 0) return -1;
-        } else if (run_signal(self, message, signal, &view, head->timestamp) < 0) {
-            return -1;
-        }
-    }
+static int run_message(Program *self, const Message *message, const Frame *frame) {
+    if (reserve(self) < 0) return -1;
+    if (message->handler != NOBODY && call_on_frame(self, message->handler, frame) < 0) return -1;
+    const Signal *signal = (const Signal *)self->tables[SIGNALS].buf + message->signals.start;
+    for (const Signal *end = signal + message->signals.count; signal < end;)
+        if (signal->plain && self->formats == FORMAT_JSON) signal = write_plain(self, signal, end, frame);
+        else if (run_signal(self, signal++, frame) < 0) return -1;
     return 0;
 }
 
 /* ---- What is known of an id ---- */
 
-static inline size_t index_slot(const Program *self, uint64_t key) {
-    return (size_t)(key * 0x9E3779B97F4A7C15 >> 20) & (self->index_size - 1);
-}
-
-static inline int32_t find_entry(const Program *self, uint64_t key) {
-    for (size_t slot = index_slot(self, key);; slot = (slot + 1) & (self->index_size - 1)) {
-        uint32_t number = self->index[slot];
-        if (number == 0) return NOBODY;
-        if (self->entries[number - 1].key == key) return (int32_t)(number - 1);
+/* The entry of a key, or the free one where it belongs. */
+static inline Entry *find_entry(const Program *self, uint64_t key) {
+    size_t slot = (size_t)(key * 0x9E3779B97F4A7C15 >> 20);
+    for (;; slot++) {
+        Entry *entry = &self->entries[slot & self->entry_limit];
+        if (entry->key == key || entry->key == NO_KEY) return entry;
     }
-}
-
-static void index_entry(Program *self, size_t number) {
-    size_t slot = index_slot(self, self->entries[number].key);
-    while (self->index[slot] != 0) slot = (slot + 1) & (self->index_size - 1);
-    self->index[slot] = (uint32_t)number + 1;
 }
 
 static int grow_entries(Program *self) {
-    size_t size = self->entry_size == 0 ? 64 : self->entry_size * 2;
-    Entry *entries = PyMem_Realloc(self->entries, size * sizeof *entries);
-    if (entries == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
+    size_t before = self->entries == NULL ? 0 : self->entry_limit + 1, size = before == 0 ? 64 : 2 * before;
+    Entry *old = self->entries, *entries = PyMem_Calloc(size, sizeof *entries);
+    if (entries == NULL) return (void)PyErr_NoMemory(), -1;
+    for (size_t i = 0; i < size; i++) entries[i] = (Entry){.key = NO_KEY, .watcher = NOBODY};
     self->entries = entries;
-    uint32_t *index = PyMem_Calloc(size * 4, sizeof *index);
-    if (index == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    PyMem_Free(self->index);
-    self->index = index;
-    self->index_size = size * 4;
-    self->entry_size = size;
-    for (size_t number = 0; number < self->entry_count; number++) index_entry(self, number);
+    self->entry_limit = size - 1;
+    for (size_t i = 0; i < before; i++)
+        if (old[i].key != NO_KEY) *find_entry(self, old[i].key) = old[i];
+    PyMem_Free(old);
     return 0;
 }
-
-/* The entry of a key that has none yet; NOBODY with an exception where memory ends. */
-static int32_t add_entry(Program *self, uint64_t key) {
-    if (self->entry_count >= INT32_MAX / 8 || (self->entry_count == self->entry_size && grow_entries(self) < 0))
-        return PyErr_Occurred() != NULL ? NOBODY : (PyErr_NoMemory(), NOBODY);
-    size_t number = self->entry_count++;
-    self->entries[number] = (Entry){.key = key, .message = NOBODY, .watcher = NOBODY};
-    index_entry(self, number);
-    return (int32_t)number;
-}
-
-/* ---- Raw frames ---- */
 
 static char *write_varint(char *at, uint32_t number) {
     for (; number >= 0x80; number >>= 7) *at++ = (char)(number | 0x80);
@@ -665,473 +522,266 @@ static char *write_varint(char *at, uint32_t number) {
     return at;
 }
 
-static char *write_text(char *at, const char *text) {
-    size_t length = strlen(text);
-    memcpy(at, text, length);
-    return at + length;
+/* An entry of which nothing is known but how its raw records begin. */
+static Entry new_entry(uint64_t key) {
+    Entry entry = {.key = key, .watcher = NOBODY, .ticked = -INFINITY};
+    uint32_t bus = (uint8_t)(key >> 32), id = (uint32_t)key & EXTENDED_ID_MAX;
+    char *at = write_text(entry.json_head, "{\"bus\":");
+    at = write_text(write_unsigned(at, bus, WIDTH_ANY), ",\"id\":");
+    at = write_text(write_unsigned(at, id, WIDTH_ANY), ",\"data\":\"0x");
+    entry.json_length = (uint8_t)(at - entry.json_head);
+    at = entry.protobuf_head;
+    if (bus != 0) at = write_varint(write_text(at, "\x08"), bus);
+    if (id != 0) at = write_varint(write_text(at, "\x10"), id);
+    entry.protobuf_length = (uint8_t)(at - entry.protobuf_head);
+    return entry;
 }
 
-static void make_heads(Entry *entry, const Frame *head) {
-    char *at = write_text(entry->json_head, "{\"bus\":");
-    at = write_text(write_unsigned(at, head->bus, WIDTH_ANY), ",\"id\":");
-    at = write_text(write_unsigned(at, head->id, WIDTH_ANY), ",\"data\":\"0x");
-    entry->json_length = (uint8_t)(at - entry->json_head);
-    at = entry->protobuf_head;
-    if (head->bus != 0) {
-        *at++ = 0x08;
-        at = write_varint(at, head->bus);
-    }
-    if (head->id != 0) {
-        *at++ = 0x10;
-        at = write_varint(at, head->id);
-    }
-    entry->protobuf_length = (uint8_t)(at - entry->protobuf_head);
+/* The new entry of a key that has none; NULL with an exception where memory ends. All other entries may move. */
+static Entry *add_entry(Program *self, uint64_t key) {
+    if (2 * self->entry_count > self->entry_limit && grow_entries(self) < 0) return NULL;
+    Entry *entry = find_entry(self, key);
+    *entry = new_entry(key);
+    self->entry_count++;
+    return entry;
 }
 
-/* The eight hexadecimal digits of four bytes: a nibble into each byte, then to ASCII all at once. */
-static inline void store_hex(char *at, const uint8_t *data) {
-    uint32_t four;
-    memcpy(&four, data, sizeof four);
-    uint64_t lanes = four;
-    lanes = (lanes | lanes << 16) & 0x0000FFFF0000FFFF;
-    lanes = (lanes | lanes << 8) & 0x00FF00FF00FF00FF;
-    lanes = (lanes >> 4 & 0x000F000F000F000F) | (lanes & 0x000F000F000F000F) << 8;
-    uint64_t letters = (lanes + 0x0606060606060606) >> 4 & 0x0101010101010101;
-    lanes += 0x3030303030303030 + letters * ('a' - '9' - 1);
-    memcpy(at, &lanes, sizeof lanes);
-}
+/* ---- Raw frames ---- */
 
-static inline char *write_data(char *at, const uint8_t *data, size_t length) {
-    for (size_t i = 0; i < length; i += 8) {
-        store_hex(at + 2 * i, data + i);
-        store_hex(at + 2 * i + 8, data + i + 4);
-    }
-    return at + 2 * length;
-}
-
-static void write_raw_json(Program *self, const Entry *entry, const Frame *head, const uint8_t *data) {
-    char *at = copy_block(self->json.start + self->json.used, entry->json_head, entry->json_length);
-    at = write_data(at, data, head->length);
+static void write_raw_json(Buffer *buffer, const Entry *entry, const Frame *frame) {
+    char *at = copy_block(buffer->at, entry->json_head, entry->json_length);
+    at = write_hex(at, frame->data, frame->length, 'a');
     *at++ = '"';
-    if (head->flags & (FLAG_EXTENDED | FLAG_FD)) {
-        at = head->flags & FLAG_EXTENDED ? write_text(at, ",\"frame_format\":\"extended\"") : at;
-        at = head->flags & FLAG_FD ? write_text(at, ",\"fd\":true") : at;
-    }
-    self->json.used = (size_t)(end_json(at) - self->json.start);
+    if (frame->flags & FLAG_EXTENDED) at = write_text(at, ",\"frame_format\":\"extended\"");
+    if (frame->flags & FLAG_FD) at = write_text(at, ",\"fd\":true");
+    buffer->at = end_json(at);
 }
 
 /* Every length in it is below 128, so one byte. */
-static void write_raw_protobuf(Program *self, const Entry *entry, const Frame *head, const uint8_t *data) {
-    char *record = self->protobuf.start + self->protobuf.used;
+static void write_raw_protobuf(Buffer *buffer, const Entry *entry, const Frame *frame) {
+    char *record = buffer->at;
+    memcpy(record, "?\x08\x01\x12?", 5);
     char *at = copy_block(record + 5, entry->protobuf_head, entry->protobuf_length);
-    if (head->length != 0) {
+    if (frame->length != 0) {
         *at++ = 0x1a;
-        *at++ = (char)head->length;
-        memcpy(at, data, head->length);
-        at += head->length;
+        *at++ = (char)frame->length;
+        memcpy(at, frame->data, frame->length);
+        at += frame->length;
     }
-    if (head->flags & FLAG_EXTENDED) {
-        *at++ = 0x20;
-        *at++ = 0x02;
-    }
+    if (frame->flags & FLAG_EXTENDED) at = write_text(at, "\x20\x02");
     record[0] = (char)(at - record - 1);
-    record[1] = 0x08;
-    record[2] = 0x01;
-    record[3] = 0x12;
     record[4] = (char)(at - record - 5);
-    self->protobuf.used += (size_t)(at - record);
+    buffer->at = at;
 }
 
-/* The clock of an id's raw frames, and what a change is worth. */
-static bool is_raw_due(Program *self, Entry *entry, double period, bool force, const Frame *head, const uint8_t *data) {
-    if (!entry->seen) {
-        BusState *bus = &self->buses[head->bus];
-        if (bus->counted < self->raw_ids_limit) {
-            bus->counted++;
-            entry->seen = true;
-            entry->ticked = head->timestamp;
-            entry->length = head->length;
-            memcpy(entry->data, data, head->length);
-        }
-        return true;
-    }
-    double elapsed = head->timestamp - entry->ticked;
-    bool ticks = !(elapsed >= 0 && elapsed < period);
-    if (ticks) entry->ticked = head->timestamp;
-    bool changed = entry->length != head->length || memcmp(entry->data, data, head->length) != 0;
-    entry->length = head->length;
-    memcpy(entry->data, data, head->length);
-    return ticks || (force && changed);
-}
-
-/* Learn an id that no message defines, as long as the bus has not shown too many. */
-static int learn(Program *self, uint64_t key, const BusState *bus, int32_t *number) {
-    if ((bus->period > 0 ? bus->counted : bus->learned) < self->raw_ids_limit) {
-        *number = add_entry(self, key);
-        if (*number == NOBODY) return -1;
-        self->buses[key >> 32].learned++;
-    }
-    return 0;
-}
-
-/* Write the raw record of a frame; an id that may not be remembered has its heads made each time. */
-static int write_raw(Program *self, Entry *entry, const Frame *head, const uint8_t *data) {
-    if (entry->json_length == 0) make_heads(entry, head);
-    if (self->formats & FORMAT_JSON) {
-        if (buffer_reserve(&self->json, RAW_SPACE) < 0) return -1;
-        write_raw_json(self, entry, head, data);
-    }
-    if (self->formats & FORMAT_PROTOBUF) {
-        if (buffer_reserve(&self->protobuf, RAW_SPACE) < 0) return -1;
-        write_raw_protobuf(self, entry, head, data);
-    }
+static int write_raw(Program *self, const Entry *entry, const Frame *frame) {
+    if (reserve(self) < 0) return -1;
+    if (self->formats & FORMAT_JSON) write_raw_json(&self->json, entry, frame);
+    if (self->formats & FORMAT_PROTOBUF) write_raw_protobuf(&self->protobuf, entry, frame);
     self->records += self->formats != 0;
     return 0;
 }
 
-static int write_unknown(Program *self, const Frame *head, const uint8_t *data) {
-    Entry entry = {.message = NOBODY};
-    return write_raw(self, &entry, head, data);
+/* The clock of an id's raw frames, and what a change is worth. */
+static bool is_raw_due(Entry *entry, double period, bool force, const Frame *frame) {
+    bool changed = entry->length != frame->length || memcmp(entry->data, frame->data, frame->length) != 0;
+    entry->length = frame->length;
+    memcpy(entry->data, frame->data, frame->length);
+    return ticks(&entry->ticked, frame->timestamp, period) || (force && changed);
 }
 
 /* The raw record of a frame, where acceptance filter and rules let it out. */
-static int run_raw(Program *self, uint64_t key, int32_t number, const Frame *head, const uint8_t *data) {
-    const BusState *bus = &self->buses[head->bus];
+static int run_raw(Program *self, uint64_t key, const Frame *frame) {
+    Entry *entry = find_entry(self, key);
+    Bus *bus = (Bus *)self->tables[BUSES].buf + frame->bus;
     double period = bus->period;
     bool force = bus->force;
-    if (number != NOBODY && self->entries[number].message != NOBODY) {
-        const Message *message = &self->messages[self->entries[number].message];
-        period = message->period;
-        force = message->force;
-    } else if (!bus->bypass && find_value(self->opened, self->opened_count, (int64_t)key) == NULL) {
+    if (entry->message != NULL) {
+        period = entry->message->period;
+        force = entry->message->force;
+    } else if (!bus->bypass && find_value(self->opened, self->opened_rows, (int64_t)key) == NULL) {
         return 0;
-    } else if (number == NOBODY && learn(self, key, bus, &number) < 0) {
-        return -1;
+    } else if (!entry->learned && bus->learned >= self->raw_ids_limit) {
+        Entry unlearned = new_entry(key);
+        return write_raw(self, &unlearned, frame);
+    } else if (!entry->learned) {
+        if (entry->key == NO_KEY && (entry = add_entry(self, key)) == NULL) return -1;
+        entry->learned = true;
+        bus->learned++;
     }
-    if (number == NOBODY) return write_unknown(self, head, data);
-    Entry *entry = &self->entries[number];
-    if (period > 0 && !is_raw_due(self, entry, period, force, head, data)) return 0;
-    return write_raw(self, entry, head, data);
+    if (period > 0 && !is_raw_due(entry, period, force, frame)) return 0;
+    return write_raw(self, entry, frame);
 }
 
 /* ---- A batch ---- */
 
-static int run_frame(Program *self, const char *record) {
-    Frame head;
-    memcpy(&head, record, offsetof(Frame, data));
-    const uint8_t *data = (const uint8_t *)record + offsetof(Frame, data);
-    if (head.flags & (FLAG_REMOTE | FLAG_ERROR)) return 0; /* neither becomes a record */
-    if (head.length > FD_DATA_LIMIT) {
-        PyErr_Format(PyExc_ValueError, "a frame of %d data bytes", head.length);
+static int run_frame(Program *self, const Frame *frame) {
+    if (frame->flags & (FLAG_REMOTE | FLAG_ERROR)) return 0; /* neither becomes a record */
+    if (frame->length > FD_DATA_LIMIT) {
+        PyErr_Format(PyExc_ValueError, "a frame of %d data bytes", frame->length);
         return -1;
     }
-    uint64_t key = (uint64_t)head.bus << 32 | (uint64_t)(head.flags & FLAG_EXTENDED) << 31 | head.id;
-    int32_t number = find_entry(self, key);
-    if (number != NOBODY) {
-        const Entry *entry = &self->entries[number];
-        int32_t message = entry->message;
-        if (entry->watcher != NOBODY &&
-            call_function(self, entry->watcher, Py_BuildValue("(y#)", data, (Py_ssize_t)head.length)) < 0) {
-            return -1;
-        }
-        if (message != NOBODY && run_message(self, &self->messages[message], &head, data) < 0) return -1;
-    }
-    return self->buses[head.bus].passthrough ? run_raw(self, key, number, &head, data) : 0;
+    uint64_t key = (uint64_t)frame->bus << 32 | (uint64_t)(frame->flags & FLAG_EXTENDED) << 31 | frame->id;
+    const Entry *entry = find_entry(self, key); /* until a Python function has had it moved */
+    const Message *message = entry->message;
+    if (entry->watcher != NOBODY && call_on_frame(self, entry->watcher, frame) < 0) return -1;
+    if (message != NULL && run_message(self, message, frame) < 0) return -1;
+    return ((const Bus *)self->tables[BUSES].buf)[frame->bus].passthrough ? run_raw(self, key, frame) : 0;
 }
 
-static PyObject *run_batch(Program *self, const char *records, Py_ssize_t size) {
-    self->json.used = self->protobuf.used = self->records = 0;
-    for (const char *record = records; record < records + size; record += FRAME_SIZE)
-        if (run_frame(self, record) < 0) return NULL;
-    PyObject *json = buffer_bytes(&self->json), *protobuf = buffer_bytes(&self->protobuf);
-    if (json == NULL || protobuf == NULL) {
-        Py_XDECREF(json);
-        Py_XDECREF(protobuf);
+/* translate(records, functions, formats, opened): 1 is JSON, 2 protobuf, 3 both; what diagnostics listen to, as
+ * sorted rows of a table of named values. */
+static PyObject *program_translate(Program *self, PyObject *arguments) {
+    const char *record, *opened;
+    Py_ssize_t size, opened_size;
+    PyObject *functions, *result = NULL;
+    int formats;
+    if (!PyArg_ParseTuple(arguments, "y#O!iy#", &record, &size, &PyList_Type, &functions, &formats, &opened,
+                          &opened_size) ||
+        !are_records(size)) {
         return NULL;
     }
-    return Py_BuildValue("(NNn)", json, protobuf, (Py_ssize_t)self->records);
-}
-
-static PyObject *program_translate(Program *self, PyObject *batch) {
-    Py_buffer view;
-    if (self->busy) {
-        PyErr_SetString(PyExc_RuntimeError, "a batch is being translated already");
-        return NULL;
-    }
-    if (PyObject_GetBuffer(batch, &view, PyBUF_SIMPLE) < 0) return NULL;
-    PyObject *result = NULL;
-    if (view.len % FRAME_SIZE != 0) {
-        PyErr_Format(PyExc_ValueError, "%zd bytes are no whole frame records", view.len);
-    } else {
-        self->busy = true;
-        result = run_batch(self, view.buf, view.len);
-        self->busy = false;
-    }
-    PyBuffer_Release(&view);
+    if (self->functions != NULL) return PyErr_Format(PyExc_RuntimeError, "a batch is being translated already");
+    self->functions = functions;
+    self->formats = formats;
+    self->opened = (const Named *)opened;
+    self->opened_rows = (Span){0, (uint32_t)((size_t)opened_size / sizeof(Named))};
+    self->json.at = self->json.start;
+    self->protobuf.at = self->protobuf.start;
+    self->records = 0;
+    const char *end = record + size;
+    while (record < end && run_frame(self, (const Frame *)record) == 0) record += FRAME_SIZE;
+    /* "N" takes the references over, and passes a NULL on as the error that it is. */
+    if (record == end)
+        result =
+            Py_BuildValue("(NNn)", buffer_bytes(&self->json), buffer_bytes(&self->protobuf), (Py_ssize_t)self->records);
+    self->functions = NULL;
     return result;
 }
 
-/* append(json, protobuf): records that a Python function writes while a batch is translated. */
+/* append(json, protobuf): a record of a Python function, in the formats that are wanted while a batch is translated. */
 static PyObject *program_append(Program *self, PyObject *arguments) {
     const char *json, *protobuf;
     Py_ssize_t json_size, protobuf_size;
     if (!PyArg_ParseTuple(arguments, "y#y#", &json, &json_size, &protobuf, &protobuf_size)) return NULL;
-    if (buffer_reserve(&self->json, (size_t)json_size) < 0 ||
-        buffer_reserve(&self->protobuf, (size_t)protobuf_size) < 0) {
-        return NULL;
-    }
-    if (self->formats & FORMAT_JSON) {
-        memcpy(self->json.start + self->json.used, json, (size_t)json_size);
-        self->json.used += (size_t)json_size;
-    }
-    if (self->formats & FORMAT_PROTOBUF) {
-        memcpy(self->protobuf.start + self->protobuf.used, protobuf, (size_t)protobuf_size);
-        self->protobuf.used += (size_t)protobuf_size;
-    }
-    self->records += self->formats != 0;
+    if (buffer_append(&self->json, json, (size_t)json_size) < 0) return NULL;
+    if (buffer_append(&self->protobuf, protobuf, (size_t)protobuf_size) < 0) return NULL;
+    self->records++;
     Py_RETURN_NONE;
 }
 
-/* ---- What changes while the daemon runs ---- */
-
-static PyObject *program_want(Program *self, PyObject *formats) {
-    long wanted = PyLong_AsLong(formats);
-    if (wanted < 0 || wanted > (FORMAT_JSON | FORMAT_PROTOBUF))
-        return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_ValueError, "no formats: %ld", wanted);
-    self->formats = (int)wanted;
-    Py_RETURN_NONE;
-}
-
-/* set_bus(bus, passthrough, bypass, period, force) */
-static PyObject *program_set_bus(Program *self, PyObject *arguments) {
-    unsigned char bus;
-    int passthrough, bypass, force;
-    double period;
-    if (!PyArg_ParseTuple(arguments, "bppdp", &bus, &passthrough, &bypass, &period, &force)) return NULL;
-    BusState *state = &self->buses[bus];
-    state->passthrough = passthrough;
-    state->bypass = bypass;
-    state->period = period;
-    state->force = force;
-    Py_RETURN_NONE;
-}
-
-/* A copy of a table of `size`-byte rows; NULL with an exception where that cannot be. */
-static void *copy_rows(const char *bytes, Py_ssize_t length, size_t size, size_t *count) {
-    void *rows = PyMem_Calloc((size_t)length + 1, 1);
-    if (rows == NULL) return PyErr_NoMemory();
-    memcpy(rows, bytes, (size_t)length - (size_t)length % size);
-    *count = (size_t)length / size;
-    return rows;
-}
-
-/* open_keys(rows): what diagnostics listen to, as sorted rows of a named table. */
-static PyObject *program_open_keys(Program *self, PyObject *table) {
-    char *bytes;
-    Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(table, &bytes, &length) < 0) return NULL;
-    size_t count = 0;
-    Named *rows = copy_rows(bytes, length, sizeof *rows, &count);
-    if (rows == NULL) return NULL;
-    PyMem_Free(self->opened);
-    self->opened = rows;
-    self->opened_count = count;
-    Py_RETURN_NONE;
-}
-
-/* watch(key, function): functions[function] gets the data of a key's frames. */
+/* watch(key, function): functions[function] gets a key's frames. */
 static PyObject *program_watch(Program *self, PyObject *arguments) {
     unsigned long long key;
     int function;
     if (!PyArg_ParseTuple(arguments, "Ki", &key, &function)) return NULL;
-    int32_t number = find_entry(self, key);
-    if (number == NOBODY && (number = add_entry(self, key)) == NOBODY) return NULL;
-    self->entries[number].watcher = function;
-    Py_RETURN_NONE;
-}
-
-/* state(slot) -> (value, received) */
-static PyObject *program_state(Program *self, PyObject *slot) {
-    size_t number = PyLong_AsSize_t(slot);
-    if (PyErr_Occurred() != NULL || number >= self->state_count)
-        return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_IndexError, "there is no state %zu", number);
-    PyObject *value = number_object(&self->states[number].value);
-    return value != NULL ? Py_BuildValue("(NO)", value, self->states[number].received ? Py_True : Py_False) : NULL;
-}
-
-/* set_state(slot, value, received) */
-static PyObject *program_set_state(Program *self, PyObject *arguments) {
-    Py_ssize_t slot;
-    PyObject *value;
-    int received;
-    if (!PyArg_ParseTuple(arguments, "nOp", &slot, &value, &received)) return NULL;
-    Number number = {0, 0, PyLong_Check(value)};
-    if (number.integral) number.integer = PyLong_AsLongLong(value);
-    else number.real = PyFloat_AsDouble(value);
-    if (PyErr_Occurred() != NULL || slot < 0 || (size_t)slot >= self->state_count)
-        return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_IndexError, "there is no state %zd", slot);
-    self->states[slot].value = number;
-    self->states[slot].received = received;
+    Entry *entry = find_entry(self, key);
+    if (entry->key == NO_KEY && (entry = add_entry(self, key)) == NULL) return NULL;
+    entry->watcher = function;
     Py_RETURN_NONE;
 }
 
 /* ---- Building ---- */
 
-static bool is_range(uint32_t start, uint32_t count, size_t size) { return start <= size && count <= size - start; }
-
-static bool is_span(const Program *self, Span span) { return is_range(span.start, span.length, self->arena.used); }
+/* The spans of each table's rows, and the table where each must lie. */
+static const struct {
+    int table;
+    size_t offset;
+    int target;
+} SPANS[] = {
+    {NAMED, offsetof(Named, json), ARENA},
+    {NAMED, offsetof(Named, protobuf), ARENA},
+    {CONDITIONS, offsetof(Condition, values), NAMED},
+    {SIGNALS, offsetof(Signal, json_head), ARENA},
+    {SIGNALS, offsetof(Signal, protobuf_head), ARENA},
+    {SIGNALS, offsetof(Signal, protobuf_zero), ARENA},
+    {SIGNALS, offsetof(Signal, named), NAMED},
+    {SIGNALS, offsetof(Signal, conditions), CONDITIONS},
+    {MESSAGES, offsetof(Message, signals), SIGNALS},
+    {KEYS, offsetof(Key, message), MESSAGES},
+};
 
 static bool is_field(const Field *field) {
     bool inside = field->near ? field->shift < 64 : field->size > 0 && field->start + field->size <= 8 * FD_DATA_LIMIT;
     return inside && field->size <= 64 && field->type < RAW_TYPES;
 }
 
-/* Whether a signal's row points nowhere else; the space that its records need is added to its message. */
-static bool check_signal(const Program *self, const Signal *signal, Message *message) {
-    if (!is_field(&signal->field) || signal->slot >= self->state_count || signal->kind >= KINDS ||
-        signal->decimals > DECIMALS_LIMIT || !is_span(self, signal->json_head) ||
-        !is_span(self, signal->protobuf_head) || !is_span(self, signal->protobuf_zero) ||
-        !is_range(signal->named_start, signal->named_count, self->named_count) ||
-        !is_range(signal->condition_start, signal->condition_count, self->condition_count)) {
-        return false;
-    }
-    size_t json = signal->json_head.length, protobuf = signal->protobuf_head.length + signal->protobuf_zero.length;
-    const Named *named = self->named + signal->named_start;
-    for (const Named *end = named + signal->named_count; named < end; named++) {
-        json = named->json.length > json ? named->json.length : json;
-        protobuf = named->protobuf.length > protobuf ? named->protobuf.length : protobuf;
-    }
-    message->json_space += json + NUMBER_SPACE + BLOCK;
-    message->protobuf_space += protobuf + NUMBER_SPACE + BLOCK;
-    return true;
-}
-
-static bool check_tables(Program *self) {
-    bool right = true;
-    for (size_t i = 0; i < self->named_count; i++)
-        right = right && is_span(self, self->named[i].json) && is_span(self, self->named[i].protobuf);
-    for (size_t i = 0; i < self->condition_count; i++) {
-        const Condition *condition = &self->conditions[i];
-        right = right && is_field(&condition->selector) &&
-                is_range(condition->value_start, condition->value_count, self->named_count);
-    }
-    for (size_t i = 0; i < self->message_count && right; i++) {
-        Message *message = &self->messages[i];
-        message->json_space = message->protobuf_space = 0;
-        right = is_range(message->signal_start, message->signal_count, self->signal_count);
-        for (size_t j = 0; right && j < message->signal_count; j++)
-            right = check_signal(self, &self->signals[message->signal_start + j], message);
-    }
-    return right;
-}
-
-static int add_keys(Program *self, const char *bytes, Py_ssize_t length) {
-    for (Py_ssize_t at = 0; at + (Py_ssize_t)sizeof(Key) <= length; at += (Py_ssize_t)sizeof(Key)) {
-        Key key;
-        memcpy(&key, bytes + at, sizeof key);
-        if (key.message >= self->message_count) {
-            PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
-            return -1;
+/* Whether no row says what cannot be; the space that a message's records need is reckoned. */
+static bool check_tables(Program *self, const size_t *counts) {
+    uint32_t longest[TABLES] = {0};
+    for (size_t i = 0; i < sizeof SPANS / sizeof *SPANS; i++) {
+        size_t size = counts[SPANS[i].target];
+        const char *row = (const char *)self->tables[SPANS[i].table].buf + SPANS[i].offset;
+        for (size_t j = 0; j < counts[SPANS[i].table]; j++, row += ROW_SIZES[SPANS[i].table]) {
+            Span span;
+            memcpy(&span, row, sizeof span);
+            if (span.start > size || span.count > size - span.start) return false;
+            if (span.count > longest[SPANS[i].target]) longest[SPANS[i].target] = span.count;
         }
-        int32_t number = add_entry(self, key.key);
-        if (number == NOBODY) return -1;
-        self->entries[number].message = (int32_t)key.message;
     }
-    return 0;
+    const Condition *conditions = self->tables[CONDITIONS].buf;
+    for (size_t i = 0; i < counts[CONDITIONS]; i++)
+        if (!is_field(&conditions[i].selector)) return false;
+    const Signal *signals = self->tables[SIGNALS].buf;
+    for (const Signal *signal = signals; signal < signals + counts[SIGNALS]; signal++)
+        if (!is_field(&signal->field) || signal->slot >= counts[STATES] || signal->kind >= KINDS ||
+            signal->decimals > DECIMALS_LIMIT)
+            return false;
+    self->space = longest[SIGNALS] * ((size_t)longest[ARENA] + NUMBER_SPACE + BLOCK) + RAW_SPACE;
+    return counts[BUSES] > UINT8_MAX;
 }
 
-/* Program(messages, signals, named, conditions, keys, arena, functions, states, raw_ids_limit) */
+/* Program(messages, signals, named, conditions, keys, arena, states, buses, raw_ids_limit) */
 static int program_fill(Program *self, PyObject *arguments) {
-    const char *messages, *signals, *named, *conditions, *keys, *arena;
-    PyObject *functions;
-    Py_ssize_t message_size, signal_size, named_size, condition_size, key_size, arena_size, states, limit;
-    if (!PyArg_ParseTuple(arguments, "y#y#y#y#y#y#O!nn", &messages, &message_size, &signals, &signal_size, &named,
-                          &named_size, &conditions, &condition_size, &keys, &key_size, &arena, &arena_size,
-                          &PyList_Type, &functions, &states, &limit)) {
+    Py_buffer *tables = self->tables;
+    size_t counts[TABLES];
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*w*w*n", &tables[MESSAGES], &tables[SIGNALS], &tables[NAMED],
+                          &tables[CONDITIONS], &tables[KEYS], &tables[ARENA], &tables[STATES], &tables[BUSES],
+                          &self->raw_ids_limit)) {
         return -1;
     }
-    self->functions = Py_NewRef(functions);
-    self->messages = copy_rows(messages, message_size, sizeof(Message), &self->message_count);
-    self->signals = copy_rows(signals, signal_size, sizeof(Signal), &self->signal_count);
-    self->named = copy_rows(named, named_size, sizeof(Named), &self->named_count);
-    self->conditions = copy_rows(conditions, condition_size, sizeof(Condition), &self->condition_count);
-    self->states = states < 0 || states > INT32_MAX ? NULL : PyMem_Calloc((size_t)states + 1, sizeof *self->states);
-    if (PyErr_Occurred() != NULL || self->states == NULL ||
-        buffer_reserve(&self->arena, (size_t)arena_size + BLOCK) < 0) {
-        return PyErr_Occurred() != NULL ? -1 : (PyErr_NoMemory(), -1);
-    }
-    memset(self->arena.start, 0, self->arena.size);
-    memcpy(self->arena.start, arena, (size_t)arena_size);
-    self->arena.used = (size_t)arena_size;
-    self->state_count = (size_t)states;
-    self->raw_ids_limit = limit < 0 ? 0 : (size_t)limit;
-    for (size_t slot = 0; slot < self->state_count; slot++)
-        self->states[slot] = (State){{0, 0, true}, -INFINITY, false};
-    if (!check_tables(self)) {
+    for (int i = 0; i < TABLES; i++) counts[i] = (size_t)tables[i].len / ROW_SIZES[i];
+    counts[ARENA] -= counts[ARENA] < BLOCK ? counts[ARENA] : BLOCK;
+    if (!check_tables(self, counts)) {
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
     }
-    return grow_entries(self) < 0 ? -1 : add_keys(self, keys, key_size);
+    if (grow_entries(self) < 0) return -1;
+    const Key *keys = tables[KEYS].buf;
+    for (size_t i = 0; i < counts[KEYS]; i++) {
+        Entry *entry = add_entry(self, keys[i].key);
+        if (entry == NULL) return -1;
+        entry->message = (const Message *)tables[MESSAGES].buf + keys[i].message.start;
+    }
+    return 0;
 }
 
 static PyObject *program_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords)) {
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Program *self = (Program *)allocate(type, 0);
-    if (self != NULL && program_fill(self, arguments) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
+    Program *self = (Program *)PyType_GenericAlloc(type, 0);
+    if (self != NULL && program_fill(self, arguments) < 0) Py_CLEAR(self);
     return (PyObject *)self;
-}
-
-static int program_traverse(Program *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE((PyObject *)self));
-    Py_VISIT(self->functions);
-    return 0;
-}
-
-static int program_clear(Program *self) {
-    Py_CLEAR(self->functions);
-    return 0;
 }
 
 static void program_dealloc(Program *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
-    program_clear(self);
-    PyMem_Free(self->messages);
-    PyMem_Free(self->signals);
-    PyMem_Free(self->named);
-    PyMem_Free(self->conditions);
-    PyMem_Free(self->states);
+    for (int i = 0; i < TABLES; i++) PyBuffer_Release(&self->tables[i]);
     PyMem_Free(self->entries);
-    PyMem_Free(self->index);
-    PyMem_Free(self->opened);
-    buffer_free(&self->arena);
-    buffer_free(&self->json);
-    buffer_free(&self->protobuf);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
+    PyMem_Free(self->json.start);
+    PyMem_Free(self->protobuf.start);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef program_methods[] = {
-    {"translate", (PyCFunction)program_translate, METH_O, "translate(records) -> (json, protobuf, count)"},
-    {"append", (PyCFunction)program_append, METH_VARARGS, "append(json, protobuf): a record of a Python function"},
-    {"want", (PyCFunction)program_want, METH_O, "want(formats): 1 JSON, 2 protobuf, 3 both"},
-    {"set_bus", (PyCFunction)program_set_bus, METH_VARARGS, "set_bus(bus, passthrough, bypass, period, force)"},
-    {"open_keys", (PyCFunction)program_open_keys, METH_O, "open_keys(rows): the acceptance filter's"},
-    {"watch", (PyCFunction)program_watch, METH_VARARGS, "watch(key, function)"},
-    {"state", (PyCFunction)program_state, METH_O, "state(slot) -> (value, received)"},
-    {"set_state", (PyCFunction)program_set_state, METH_VARARGS, "set_state(slot, value, received)"},
+    {"translate", (PyCFunction)program_translate, METH_VARARGS, NULL},
+    {"append", (PyCFunction)program_append, METH_VARARGS, NULL},
+    {"watch", (PyCFunction)program_watch, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot program_slots[] = {
     {Py_tp_new, (void *)program_new},
     {Py_tp_dealloc, (void *)program_dealloc},
-    {Py_tp_traverse, (void *)program_traverse},
-    {Py_tp_clear, (void *)program_clear},
     {Py_tp_methods, program_methods},
     {Py_tp_doc, "A plan made ready by bridge.codec.compiled."},
     {0, NULL},
@@ -1140,7 +790,7 @@ static PyType_Slot program_slots[] = {
 static PyType_Spec program_spec = {
     .name = "bridge.codec._codec.Program",
     .basicsize = sizeof(Program),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = program_slots,
 };
 
@@ -1151,9 +801,21 @@ static int module_exec(PyObject *module) {
     if (type == NULL) return -1;
     int added = PyModule_AddType(module, (PyTypeObject *)type);
     Py_DECREF(type);
-    if (added < 0 || PyModule_AddFunctions(module, codec_line_functions) < 0) return -1;
-    return PyModule_AddFunctions(module, codec_socketcan_functions);
+    return added;
 }
+
+static PyMethodDef module_functions[] = {
+    {"parse_slcan", parse_slcan, METH_VARARGS, NULL},
+    {"slcan_lines", slcan_lines, METH_VARARGS, NULL},
+    {"parse_candump", parse_candump, METH_VARARGS, NULL},
+    {"candump_lines", candump_lines, METH_VARARGS, NULL},
+    {"can_writes", can_writes, METH_VARARGS, NULL},
+#ifdef __linux__
+    {"receive_frames", receive_frames, METH_VARARGS, NULL},
+    {"send_frames", send_frames, METH_VARARGS, NULL},
+#endif
+    {NULL, NULL, 0, NULL},
+};
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, (void *)module_exec},
@@ -1164,10 +826,8 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "bridge.codec._codec",
-    .m_doc = "The hot path in C. See bridge.codec.",
-    .m_slots = module_slots,
+    PyModuleDef_HEAD_INIT,         .m_name = "bridge.codec._codec", .m_doc = "The hot path in C. See bridge.codec.",
+    .m_methods = module_functions, .m_slots = module_slots,
 };
 
 PyMODINIT_FUNC PyInit__codec(void) { return PyModuleDef_Init(&module_definition); }

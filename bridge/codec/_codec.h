@@ -20,8 +20,8 @@
 #error "the C codec is written for little-endian machines; the Python one runs everywhere"
 #endif
 
-/* One record of a FrameBatch (bridge/frames.py), without padding. */
-typedef struct {
+/* One record of a FrameBatch (bridge/frames.py): without padding, and in Python's bytes at any address. */
+typedef struct __attribute__((packed, may_alias)) {
     double timestamp; /* Unix seconds */
     uint32_t id;      /* 11 or 29 bits, no flag bits */
     uint8_t bus;
@@ -33,7 +33,6 @@ typedef struct {
 
 #define FRAME_SIZE 80
 _Static_assert(sizeof(Frame) == FRAME_SIZE, "a frame record has no padding");
-_Static_assert(offsetof(Frame, data) == 16, "a frame record has no padding");
 
 /* FrameFlags of bridge/frames.py. */
 enum {
@@ -46,63 +45,87 @@ enum {
     FLAG_OWN = 64
 };
 
+/* Bit rate switch and error state indicator are 1 and 2 in linux/can.h and in logs, and lie two bits higher here. */
+#define FD_BITS 3
+#define FD_SHIFT 2
+_Static_assert(FLAG_BITRATE_SWITCH == 1 << FD_SHIFT && FLAG_ERROR_STATE_INDICATOR == 2 << FD_SHIFT, "two bits higher");
+
 #define STANDARD_ID_MAX 0x7FFu
 #define EXTENDED_ID_MAX 0x1FFFFFFFu
 #define CLASSIC_DATA_LIMIT 8
 #define FD_DATA_LIMIT 64
 
-/* Bytes on their way to Python: `used` of them are written, `size` are allocated. */
+static inline int data_limit(unsigned flags) { return flags & FLAG_FD ? FD_DATA_LIMIT : CLASSIC_DATA_LIMIT; }
+
+/* Whether so many bytes are whole records; false with ValueError. */
+static inline bool are_records(Py_ssize_t size) {
+    if (size % FRAME_SIZE == 0) return true;
+    PyErr_Format(PyExc_ValueError, "frame records are a multiple of %d bytes, not %zd", FRAME_SIZE, size);
+    return false;
+}
+
+/* Bytes on their way to Python: written up to `at`, allocated up to `end`. */
 typedef struct {
     char *start;
-    size_t used;
-    size_t size;
+    char *at;
+    char *end;
 } Buffer;
 
 static inline int buffer_grow(Buffer *buffer, size_t more) {
-    size_t size = (buffer->used + more) * 2;
-    char *start = more > (size_t)PY_SSIZE_T_MAX / 2 - buffer->used ? NULL : PyMem_Realloc(buffer->start, size);
+    size_t used = (size_t)(buffer->at - buffer->start), size = (used + more) * 2;
+    char *start = more > (size_t)PY_SSIZE_T_MAX / 2 - used ? NULL : PyMem_Realloc(buffer->start, size);
     if (start == NULL) return (void)PyErr_NoMemory(), -1;
-    buffer->start = start;
-    buffer->size = size;
+    *buffer = (Buffer){start, start + used, start + size};
     return 0;
 }
 
 /* Room for `more` bytes behind what is written; -1 with MemoryError where there is none. */
 static inline int buffer_reserve(Buffer *buffer, size_t more) {
-    return buffer->size - buffer->used >= more ? 0 : buffer_grow(buffer, more);
+    return (size_t)(buffer->end - buffer->at) >= more ? 0 : buffer_grow(buffer, more);
 }
 
-static inline void buffer_free(Buffer *buffer) {
-    PyMem_Free(buffer->start);
-    *buffer = (Buffer){NULL, 0, 0};
+static inline int buffer_append(Buffer *buffer, const void *bytes, size_t size) {
+    if (buffer_reserve(buffer, size) < 0) return -1;
+    memcpy(buffer->at, bytes, size);
+    buffer->at += size;
+    return 0;
 }
 
 /* What is written as a bytes object; the buffer is left as it is. */
 static inline PyObject *buffer_bytes(const Buffer *buffer) {
-    return PyBytes_FromStringAndSize(buffer->start, (Py_ssize_t)buffer->used);
+    return PyBytes_FromStringAndSize(buffer->start, buffer->at - buffer->start);
 }
 
-static const char HEX_LOWER[] = "0123456789abcdef";
-static const char HEX_UPPER[] = "0123456789ABCDEF";
+/* The eight hexadecimal digits of four bytes, from `a` or `A` on: a nibble into each byte, then to ASCII all at once.
+ */
+static inline void store_hex(char *at, const uint8_t *data, char a) {
+    uint32_t four;
+    memcpy(&four, data, sizeof four);
+    uint64_t lanes = four;
+    lanes = (lanes | lanes << 16) & 0x0000FFFF0000FFFF;
+    lanes = (lanes | lanes << 8) & 0x00FF00FF00FF00FF;
+    lanes = (lanes >> 4 & 0x000F000F000F000F) | (lanes & 0x000F000F000F000F) << 8;
+    uint64_t letters = (lanes + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    lanes += 0x3030303030303030 + letters * (uint64_t)(a - '9' - 1);
+    memcpy(at, &lanes, sizeof lanes);
+}
 
-/* Two digits a byte; the end of what was written. */
-static inline char *write_hex(char *at, const uint8_t *data, size_t length, const char *digits) {
-    for (size_t i = 0; i < length; i++) {
-        *at++ = digits[data[i] >> 4];
-        *at++ = digits[data[i] & 15];
+/* Two digits a byte of a frame's data. Eight bytes at once are read and written: there is room for that. */
+static inline char *write_hex(char *at, const uint8_t *data, size_t length, char a) {
+    for (size_t i = 0; i < length; i += 8) {
+        store_hex(at + 2 * i, data + i, a);
+        store_hex(at + 2 * i + 8, data + i + 4, a);
     }
-    return at;
+    return at + 2 * length;
 }
 
-/* The value of a hexadecimal digit in either case, -1 for any other byte. */
-static inline int hex_value(unsigned char digit) {
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    unsigned char lower = (unsigned char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* Tables of module functions, one for each file. */
-extern PyMethodDef codec_line_functions[];
-extern PyMethodDef codec_socketcan_functions[];
+/* The module's functions, as _codec.pyi describes them. */
+PyObject *parse_slcan(PyObject *module, PyObject *arguments);
+PyObject *slcan_lines(PyObject *module, PyObject *arguments);
+PyObject *parse_candump(PyObject *module, PyObject *arguments);
+PyObject *candump_lines(PyObject *module, PyObject *arguments);
+PyObject *can_writes(PyObject *module, PyObject *arguments);
+PyObject *receive_frames(PyObject *module, PyObject *arguments); /* on Linux, as the next one */
+PyObject *send_frames(PyObject *module, PyObject *arguments);
 
 #endif

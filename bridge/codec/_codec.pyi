@@ -7,6 +7,8 @@ from bridge.codec.raw_writes import CanWrite
 # Translating: bridge/codec/compiled.py packs the tables, bridge/codec/reference.py says what comes out.
 
 class Program:
+    """What a plan fixes, and what is known of its signals and ids."""
+
     def __new__(
         cls,
         messages: bytes,
@@ -15,32 +17,38 @@ class Program:
         conditions: bytes,
         keys: bytes,
         arena: bytes,
-        functions: list[Callable[..., None]],
-        states: int,
+        states: bytearray,
+        buses: bytearray,
         raw_ids_limit: int,
         /,
     ) -> Program: ...
-    def translate(self, records: bytes, /) -> tuple[bytes, bytes, int]: ...
-    def append(self, json: bytes, protobuf: bytes, /) -> None: ...
-    def want(self, formats: int, /) -> None: ...
-    def set_bus(self, bus: int, passthrough: bool, bypass: bool, period: float, force: bool, /) -> None: ...
-    def open_keys(self, rows: bytes, /) -> None: ...
-    def watch(self, key: int, function: int, /) -> None: ...
-    def state(self, slot: int, /) -> tuple[int | float, bool]: ...
-    def set_state(self, slot: int, value: int | float, received: bool, /) -> None: ...
+    def translate(
+        self, records: bytes, functions: list[Callable[..., None]], formats: int, opened: bytes, /
+    ) -> tuple[bytes, bytes, int]:
+        """The records of a batch, as JSON (`formats` is 1), protobuf (2) or both (3), and how many there are.
+
+        It calls the functions by their place in the list. `opened` is what diagnostics listen to, as
+        rows of named values whose value is a key, sorted.
+        """
+
+    def append(self, json: bytes, protobuf: bytes, /) -> None:
+        """Write a record while a batch is translated, in the formats that are wanted: a function's own."""
+
+    def watch(self, key: int, function: int, /) -> None:
+        """Call a function on each frame of a key, too."""
 
 # _lines.c: bridge/codec/slcan.py
 def parse_slcan(
-    data: bytes | bytearray, bus: int, now: float, epoch: float | None = None
+    data: bytes | bytearray, bus: int, now: float, epoch: float | None = None, /
 ) -> tuple[bytes, list[bytes], int, int]: ...
-def slcan_lines(records: bytes) -> bytes: ...
+def slcan_lines(records: bytes, /) -> bytes: ...
 
 # bridge/codec/candump.py
-def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None) -> tuple[bytes, int]: ...
-def candump_lines(records: bytes, interface: bytes) -> bytes: ...
+def parse_candump(text: bytes | bytearray, bus: int, channel: bytes | None = None, /) -> tuple[bytes, int]: ...
+def candump_lines(records: bytes, interface: bytes, /) -> bytes: ...
 
 # bridge/codec/raw_writes.py
-def can_writes(data: bytes | bytearray, position: int) -> tuple[list[CanWrite], int]: ...
+def can_writes(data: bytes | bytearray, position: int, /) -> tuple[list[CanWrite], int]: ...
 
 # _socketcan.c; where there is none, bridge/buses/can_socket.py
 

@@ -1,7 +1,8 @@
 """The translator's twin in C: packs a plan into the tables that bridge/codec/_codec.c runs.
 
-The layouts here are those of the structs there (Field, Named, Condition, Signal, Message, Key). What
-a profile says in Python stays in Python: the program calls it, by number, for the signals and
+The layouts here are those of the structs there (Field, Named, Condition, Signal, Message, Key, State,
+Bus). The last two are bytearrays: what changes while the daemon runs, for both to read and to write.
+What a profile says in Python stays in Python: the program calls it, by number, for the signals and
 messages that name it and for no others.
 """
 
@@ -27,11 +28,11 @@ _FORMATS = {PayloadFormat.JSON: 1, PayloadFormat.PROTOBUF: 2}
 _KINDS = {
     BuiltinDecoder.NUMBER: 0,
     BuiltinDecoder.BOOLEAN: 1,
-    BuiltinDecoder.IGNORE: 2,
-    BuiltinDecoder.STATE: 3,
-    BuiltinDecoder.CHOICE: 4,
+    BuiltinDecoder.STATE: 2,
+    BuiltinDecoder.IGNORE: 2,  # whose states have no records
+    BuiltinDecoder.CHOICE: 3,
 }
-_FUNCTION = 5
+_FUNCTION = 4
 _RAW_TYPES = {RawType.UNSIGNED: 0, RawType.SIGNED: 1, RawType.FLOAT: 2}
 _CLOCK, _SEND_SAME, _FORCE, _KEEP = 1, 2, 4, 8  # rules
 
@@ -39,8 +40,16 @@ _FIELD = struct.Struct("=QQHBBBBBx")
 _NAMED = struct.Struct("=qIIII")
 _CONDITION = struct.Struct("=24sII")
 _SIGNAL = struct.Struct("=24sQQddd6I4IIiBBBBBB2x")
-_MESSAGE = struct.Struct("=dIiIIQQ")
-_KEY = struct.Struct("=QQ")
+_MESSAGE = struct.Struct("=dIiII")
+_KEY = struct.Struct("=QII")
+_NUMBER = struct.Struct("=dq?7x")
+_STATE = struct.Struct("=dq?7xd?7x")
+_RECEIVED = 32  # where a state has it
+_BUS = struct.Struct("=d???xI")
+_BUS_SETTINGS = struct.Struct("=d???")  # of its row, the rest is the program's own
+
+_BUSES = 256
+_SLACK = 16  # bytes behind the arena's last that the program may read
 
 _NOBODY = -1
 _WORD = 64  #: bits that the program reads at once
@@ -52,32 +61,34 @@ Function = Callable[..., None]
 
 
 class _State(SignalState):
-    """A state whose value the program keeps."""
+    """A state whose value lies in the program's table."""
 
-    __slots__ = ("_program", "_slot")
+    __slots__ = ("_row",)
 
-    def __init__(self, program: Program, slot: int, signal: Signal, owner: Translator) -> None:
-        self._program = program
-        self._slot = slot
-        kept = program.state(slot)  # by frames before anybody asked
+    def __init__(self, row: memoryview, signal: Signal, owner: Translator) -> None:
+        self._row = row
+        kept = bytes(row)  # by frames before anybody asked
         super().__init__(signal, owner._publish, owner.lookup)
-        program.set_state(slot, *kept)
+        row[:] = kept
 
     @property
     def value(self) -> int | float:
-        return self._program.state(self._slot)[0]
+        number: tuple[float, int, bool] = _NUMBER.unpack_from(self._row)
+        real, integer, integral = number
+        return integer if integral else real
 
     @value.setter
     def value(self, value: int | float) -> None:
-        self._program.set_state(self._slot, value, self.received)
+        integral = isinstance(value, int)
+        self._row[: _NUMBER.size] = _NUMBER.pack(value, value if integral else 0, integral)
 
     @property
     def received(self) -> bool:
-        return self._program.state(self._slot)[1]
+        return bool(self._row[_RECEIVED])
 
     @received.setter
     def received(self, received: bool) -> None:
-        self._program.set_state(self._slot, self.value, received)
+        self._row[_RECEIVED] = received
 
 
 class Translator(translator.Translator):
@@ -85,7 +96,7 @@ class Translator(translator.Translator):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.slots: dict[str, int] = {}  #: of the published names' states in the program
+        self.slots: dict[str, int] = {}  #: of the published names' states
         self._first: list[Signal] = []
         for message in plan.messages:
             for signal in message.signals:
@@ -94,6 +105,10 @@ class Translator(translator.Translator):
                     self._first.append(signal)
         self._states: dict[str, _State] = {}
         self.functions: list[Function] = []  #: what the program calls, by number
+        self.state_rows = bytearray(_STATE.pack(0, 0, True, float("-inf"), False) * len(self.slots))
+        self.bus_rows = bytearray(_BUSES * _BUS.size)
+        self._wanted = 0
+        self._opened_rows = b""
         self._program = _Packer(self).pack()
         for bus in self._bus_rules:
             self._bus_changed(bus)
@@ -101,7 +116,7 @@ class Translator(translator.Translator):
     def want(self, formats: frozenset[PayloadFormat]) -> None:
         """See the base class."""
         self.formats = formats
-        self._program.want(sum(_FORMATS[payload_format] for payload_format in formats))
+        self._wanted = sum(_FORMATS[payload_format] for payload_format in formats)
 
     def set_passthrough(self, bus: int, enabled: bool) -> None:
         """See the base class."""
@@ -115,19 +130,21 @@ class Translator(translator.Translator):
 
     def _bus_changed(self, bus: int) -> None:
         period, force = self._bus_rules.get(bus, (0.0, True))
-        self._program.set_bus(bus, bus in self._passthrough, bus in self._bypass, period, force)
+        _BUS_SETTINGS.pack_into(
+            self.bus_rows, bus * _BUS.size, period, force, bus in self._passthrough, bus in self._bypass
+        )
 
     def open_ids(self, ids: Iterable[tuple[int, int, bool]]) -> None:
         """See the base class."""
         before = self._opened
         super().open_ids(ids)
         if self._opened != before:
-            self._program.open_keys(b"".join(_NAMED.pack(key, 0, 0, 0, 0) for key in sorted(self._opened)))
+            self._opened_rows = b"".join(_NAMED.pack(key, 0, 0, 0, 0) for key in sorted(self._opened))
 
     def watch(self, bus: int, identifier: int, watcher: FrameWatcher) -> None:
         """See the base class."""
         super().watch(bus, identifier, watcher)
-        self.functions.append(watcher)
+        self.functions.append(lambda data, length: watcher(data[:length]))
         self._program.watch(frame_key(bus, identifier, False), len(self.functions) - 1)
 
     def lookup(self, name: str) -> SignalState | None:
@@ -137,12 +154,14 @@ class Translator(translator.Translator):
     def _state(self, name: str) -> _State:
         if name not in self._states:
             slot = self.slots[name]
-            self._states[name] = _State(self._program, slot, self._first[slot], self)
+            start = slot * _STATE.size
+            row = memoryview(self.state_rows)[start : start + _STATE.size]
+            self._states[name] = _State(row, self._first[slot], self)
         return self._states[name]
 
     def translate(self, batch: FrameBatch) -> Records:
         """See the base class."""
-        return Records(*self._program.translate(batch.buffer))
+        return Records(*self._program.translate(batch.buffer, self.functions, self._wanted, self._opened_rows))
 
     def decode(self, name: str, decoder: SignalDecoder, value: int | float, due: bool) -> None:
         """Call a signal's decoder on a frame's value, for the program."""
@@ -151,7 +170,9 @@ class Translator(translator.Translator):
         self._decode(decoder, state, value)
 
     def _append(self, text: bytes, binary: bytes) -> None:
-        self._program.append(text, binary)
+        if self.formats:
+            json_wanted, protobuf_wanted = (wanted in self.formats for wanted in _FORMATS)
+            self._program.append(text if json_wanted else b"", binary if protobuf_wanted else b"")
 
 
 class _Packer:
@@ -172,16 +193,16 @@ class _Packer:
         for number, message in enumerate(owner.plan.messages):
             numbers[id(message)] = number
             self._add_message(message)
-        keys = b"".join(_KEY.pack(key, numbers[id(message)]) for key, message in owner._messages.items())
+        keys = b"".join(_KEY.pack(key, numbers[id(message)], 1) for key, message in owner._messages.items())
         return Program(
             b"".join(self._messages),
             b"".join(self._signals),
             b"".join(self._named),
             b"".join(self._conditions),
             keys,
-            bytes(self._arena),
-            owner.functions,
-            len(owner.slots),
+            bytes(self._arena) + bytes(_SLACK),
+            owner.state_rows,
+            owner.bus_rows,
             RAW_IDS_LIMIT,
         )
 
@@ -194,9 +215,7 @@ class _Packer:
         for signal in message.signals:
             self._add_signal(signal)
         period = clock_period(message.max_frequency)
-        self._messages.append(
-            _MESSAGE.pack(period, message.force_send_changed, handler, start, len(message.signals), 0, 0)
-        )
+        self._messages.append(_MESSAGE.pack(period, message.force_send_changed, handler, start, len(message.signals)))
 
     def _add_function(self, function: Function) -> int:
         self._owner.functions.append(function)

@@ -49,7 +49,7 @@ class Translator(translator.Translator):
         self._functions: Functions = {}
         self._programs: dict[frozenset[PayloadFormat], Functions] = {}
         self._raw_states: dict[int, _RawState] = {}
-        self._raw_counts: dict[int, int] = {}
+        self._raw_counts: dict[int, int] = {}  # by bus, of ids that no message defines
         self._raw_rules = {
             key: (clock_period(message.max_frequency), message.force_send_changed)
             for key, message in self._messages.items()
@@ -114,9 +114,12 @@ class Translator(translator.Translator):
             return True
         state = self._raw_states.get(key)
         if state is None:
-            if self._raw_counts.get(bus, 0) < RAW_IDS_LIMIT:
-                self._raw_counts[bus] = self._raw_counts.get(bus, 0) + 1
-                self._raw_states[key] = _RawState(timestamp, data)
+            if key not in self._raw_rules:
+                count = self._raw_counts.get(bus, 0)
+                if count >= RAW_IDS_LIMIT:
+                    return True
+                self._raw_counts[bus] = count + 1
+            self._raw_states[key] = _RawState(timestamp, data)
             return True
         ticks = not 0 <= timestamp - state.ticked < period
         if ticks:

@@ -339,6 +339,14 @@ class TestRawFrames(CodecTests):
         assert translator.translate(frames).count == 5
         assert translator.translate(frames).count == 2
 
+    def test_undefined_ids_use_up_no_memory_of_defined_ones(self, monkeypatch):
+        monkeypatch.setattr(sys.modules[self.Translator.__module__], "RAW_IDS_LIMIT", 1)
+        bus = PlanBus(1, "hs", passthrough=True, bypass_filter=True, max_message_frequency=1.0)
+        translator = self.translator(plan(bus=bus, max_frequency=1.0))
+        frames = batch(*[frame("01", id=identifier) for identifier in (1, 2, 0x42, 0x42)])
+        assert translator.translate(frames).count == 3
+        assert translator.translate(frames).count == 1
+
 
 class TestFrameFormats(CodecTests):
     def test_a_message_of_open_format_is_found_by_either(self):
