@@ -68,33 +68,47 @@ def receivers(interface: str) -> int:
     return sum(line.split()[:1] == [interface] for line in lines)
 
 
-class Candump:
-    """`candump -L` on interfaces, which hears everything once the object is made."""
+class Printer:
+    """A process that prints lines."""
 
-    def __init__(self, *interfaces: str) -> None:
-        before = {interface: receivers(interface) for interface in interfaces}
-        # It reads frame by frame, so its socket must hold what comes at once.
-        self._process = subprocess.Popen(["candump", "-L", "-r", f"{8 << 20}", *interfaces], stdout=subprocess.PIPE)
+    def __init__(self, *words: object, cwd: Path | None = None) -> None:
+        self._process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, cwd=cwd)
         self._buffer = b""
-        for interface, count in before.items():
-            until(lambda interface=interface, count=count: receivers(interface) > count, f"candump on {interface}")
 
-    def __enter__(self) -> Candump:
+    def __enter__(self) -> Printer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
+    def says_something(self, within: float) -> bool:
+        """Whether more of what it prints can be read."""
+        return bool(select.select([self._process.stdout], [], [], within)[0])
+
     def lines(self, count: int) -> list[str]:
-        """The next lines, without their time."""
+        """The next lines."""
         assert self._process.stdout is not None
-        while self._buffer.count(b"\n") < count:
-            there = self._buffer.count(b"\n")
-            assert select.select([self._process.stdout], [], [], SOON)[0], f"candump is silent after {there} lines"
+        while (there := self._buffer.count(b"\n")) < count:
+            assert self.says_something(SOON), f"{self._process.args[0]} is silent after {there} lines"
             self._buffer += os.read(self._process.stdout.fileno(), 1 << 16)
         *lines, self._buffer = self._buffer.split(b"\n", count)
-        return [timeless(line.decode()) for line in lines]
+        return [line.decode() for line in lines]
+
+
+class Candump(Printer):
+    """`candump -L` on interfaces, which hears everything once the object is made."""
+
+    def __init__(self, *interfaces: str) -> None:
+        before = {interface: receivers(interface) for interface in interfaces}
+        # It reads frame by frame, so its socket must hold what comes at once.
+        super().__init__("candump", "-L", "-r", 8 << 20, *interfaces)
+        for interface, count in before.items():
+            until(lambda interface=interface, count=count: receivers(interface) > count, f"candump on {interface}")
+
+    def lines(self, count: int) -> list[str]:
+        """The next lines, without their time."""
+        return [timeless(line) for line in super().lines(count)]
 
 
 def timeless(line: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
 import can
@@ -65,10 +66,13 @@ async def test_a_functional_request_is_answered_by_each_ecu(app):
     assert set(await ask(app, 0x01, 0x00, identifier=FUNCTIONAL, count=2)) == {0x7E8, 0x7E9}
 
 
-def answer(stack, content):
-    """An ECU's answer to one request."""
-    assert stack.recv(block=True, timeout=SOON) == b"\x22\xf1\x90"
-    stack.send(b"\x62\xf1\x90" + content)
+def answer(stack, content, done):
+    """An ECU's answers, as often as it is asked."""
+    while not done.is_set():
+        request = stack.recv(block=True, timeout=0.05)
+        if request is not None:
+            assert request == b"\x22\xf1\x90"
+            stack.send(b"\x62\xf1\x90" + content)
 
 
 @pytest.mark.parametrize("block_size", [0, 8])
@@ -79,10 +83,12 @@ async def test_an_ecu_with_another_isotp(app, block_size):
     with can.Bus(interface="socketcan", channel="vcan1") as bus:
         stack = isotp.CanStack(bus, address=address, params={"blocksize": block_size})
         stack.start()
-        answering = asyncio.create_task(asyncio.to_thread(answer, stack, content))
+        done = threading.Event()
+        answering = asyncio.create_task(asyncio.to_thread(answer, stack, content, done))
         try:
             response = (await ask(app, 0x22, 0xF190, bus=ISOTP))[ENGINE]
         finally:
+            done.set()
             await answering
             stack.stop()
     assert response.success

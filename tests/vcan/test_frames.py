@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import select
-import subprocess
 import sys
 
 import pytest
 
 from bridge.openxc.messages import CanMessage, FrameFormat
-from tests.daemon.harness import PROJECT, SOON, connect
+from tests.daemon.harness import PROJECT, connect
 
-from .can_utils import Candump, cansend, run, timeless
+from .can_utils import Candump, Printer, cansend, run, timeless
 
-MARKER = "7FE#"  #: a frame that no traffic of these tests has
+MARKER = "7FE##0"  #: a frame that no traffic of these tests has: cangen makes up any id, but no CAN FD frame
 
 
 @pytest.fixture(scope="module")
@@ -100,26 +97,21 @@ async def test_what_an_app_writes_others_on_the_bus_hear_in_order(app):
 @pytest.fixture(scope="module")
 def dump(daemon):
     """`openxc-bridge dump` in candump's format; whoever uses it reads all that it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "dump", daemon.url, "--format", "candump", "--interface", "vcan%d"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-    )
-    # It says nothing when it is connected, so frames are sent until it prints one.
-    while not select.select([process.stdout], [], [], 0.1)[0]:
-        cansend("vcan0", MARKER)
-    yield process
-    process.kill()
-    process.communicate()
+    words = ("dump", daemon.url, "--format", "candump", "--interface", "vcan%d")
+    with Printer(sys.executable, "-m", "bridge", *words, cwd=PROJECT) as process:
+        # It says nothing when it is connected, so frames are sent until it prints one.
+        while not process.says_something(within=0.1):
+            cansend("vcan0", MARKER)
+        yield process
 
 
 def dumped(dump, count):
     """The next lines of the traffic, with their times."""
-    lines, rest = [], b""
+    lines = []
     while len(lines) < count:
-        assert select.select([dump.stdout], [], [], SOON)[0], f"the dump is silent after {len(lines)} lines"
-        *new, rest = (rest + os.read(dump.stdout.fileno(), 1 << 16)).split(b"\n")
-        lines += [line.decode() for line in new if not line.endswith(MARKER.encode())]
+        (line,) = dump.lines(1)
+        if line.split()[2] != MARKER:
+            lines.append(line)
     return lines
 
 
