@@ -12,7 +12,6 @@ import pytest
 
 from bridge.openxc.messages import DiagnosticResponse, SimpleMessage
 from bridge.simulator.ecus import VIN, pattern
-from tests.daemon.harness import SOON
 
 ENGINE, FUNCTIONAL = 0x7E0, 0x7DF
 SIMULATED, ISOTP = 1, 2  #: buses
