@@ -60,7 +60,7 @@ async def test_the_status_comes_whatever_is_on_its_way(count, caplog) -> None:
                 while True:
                     await call.read()
             assert (await call.code(), await call.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "it is over")
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("bridge.")]
 
 
 async def test_a_caller_that_leaves_amid_messages_is_no_fault(caplog) -> None:
@@ -71,7 +71,7 @@ async def test_a_caller_that_leaves_amid_messages_is_no_fault(caplog) -> None:
             call = can.openIsotpStream()
             await call.wait_for_connection()
             call.cancel()
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("bridge.")]
 
 
 async def test_the_oldest_messages_go_where_nobody_reads(caplog) -> None:
