@@ -266,12 +266,13 @@ class TestALostAdapter:
 
     async def test_it_may_be_lost_again_and_again(self, fake, workshop) -> None:
         _, _, listener = fake
-        threads = threading.active_count()
+        others = set(threading.enumerate())  # an earlier test's may end meanwhile: only new ones count
         for round_number in range(1, 21):
             workshop.made[-1].incoming.put(OSError(errno.ENODEV, "No such device"))
             await listener.until(lambda: len(listener.states) == 2 * round_number)  # noqa: B023
         assert [state for state, _ in listener.states] == [BusState.GONE, BusState.UP] * 20
-        assert threading.active_count() == threads
+        new = sorted(thread.name for thread in threading.enumerate() if thread not in others)
+        assert new == ["read virtual:fake", "write virtual:fake"]
         assert all(adapter.closed for adapter in workshop.made[:-1])
 
     async def test_closing_ends_the_attempts(self, workshop, listener) -> None:
