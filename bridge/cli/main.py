@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -46,14 +47,25 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     try:
-        parsed = make_parser().parse_args(arguments)
-        status: int = parsed.run(parsed)
+        try:
+            parsed = make_parser().parse_args(arguments)
+            status: int = parsed.run(parsed)
+        finally:
+            sys.stdout.flush()
     except BridgeError as error:
         print(f"openxc-bridge: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `openxc-bridge dump | head`
-        sys.stderr.close()
+        _discard_output()
         return 0
     return status
+
+
+def _discard_output() -> None:
+    """Send what is still to be written nowhere, or the interpreter fails at its end when it flushes it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -52,12 +52,13 @@ def running(directory: Path, *arguments: str) -> Iterator[RunningBridge]:
         process.communicate(timeout=PATIENCE)
 
 
-def start(*arguments: str, stderr: object = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(*arguments: str, stdout: int = subprocess.PIPE, stderr: object = subprocess.PIPE) -> subprocess.Popen[str]:
     """A verb as a process. Use it as a context manager, or call communicate()."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ENVIRONMENT_PREFIX)}
+    environment.pop("PYTHONUNBUFFERED", None)  # users have none, and a pipe's end is another thing then
     return subprocess.Popen(
         [sys.executable, "-m", "bridge", *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=stderr,
         text=True,
         env=environment,

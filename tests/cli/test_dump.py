@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -187,6 +188,18 @@ def test_a_closed_pipe_is_a_good_end(vehicle):
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("verb", [["profile", "check", "demo"], ["--help"]])
+def test_a_pipe_closed_before_the_first_line_is_a_good_end(verb):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with start(*verb, stdout=writer) as process:
+            _, error = process.communicate(timeout=PATIENCE)
+    finally:
+        os.close(writer)
+    assert (process.returncode, error) == (0, "")
 
 
 def test_a_real_bridge_that_goes(tmp_path):

@@ -244,14 +244,19 @@ async def test_by_default_nothing_but_reading_reaches_any_id(start_inside, join)
     assert spy.frames == []
     assert bridge.interface.writes_refused == 2 * (0x800 + len(extended)) + len(signals)
 
-    # Reading does reach it, and only on ids of diagnostics.
+    # Reading does reach it, only on ids of diagnostics, and where it cannot be taken for anything else.
     reads = [*range(0x6F0, 0x7F8), 0x18DA10F1, 0x18DB33F1]
+    legislated = {0x7DF, *range(0x7E0, 0x7E8), 0x18DA10F1, 0x18DB33F1}
+    diagnostic = {identifier for identifier in reads if identifier >= 0x700}
     for identifier in reads:
-        answer = await app.ask(request(identifier, 0x01, 0x0C, bus=1))
-        assert answer.status is (identifier >= 0x700)
+        assert (await app.ask(request(identifier, 0x01, 0x0C, bus=1))).status is (identifier in legislated)
+        assert (await app.ask(request(identifier, 0x22, 0xF190, bus=1))).status is (identifier in diagnostic)
     assert (await app.ask("version")).status
-    assert {frame.id for frame in spy.frames} <= set(reads) - set(range(0x6F0, 0x700))
-    assert {frame.data[:3] for frame in spy.frames} == {b"\x02\x01\x0c"}
+    sent = {(frame.id, frame.data.rstrip(b"\0")) for frame in spy.frames}
+    assert sent <= {(identifier, b"\x02\x01\x0c") for identifier in legislated} | {
+        (identifier, b"\x03\x22\xf1\x90") for identifier in diagnostic
+    }
+    assert {data for _, data in sent} == {b"\x02\x01\x0c", b"\x03\x22\xf1\x90"}
 
 
 async def test_a_bus_that_is_not_raw_writable_takes_only_writable_signals(start_inside, join):
