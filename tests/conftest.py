@@ -1,6 +1,9 @@
-"""For all tests: a slow machine is no fault."""
+"""For all tests: a slow machine is no fault, and a contract's asserts say what they compared."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.contract")  # its asserts are in modules that are inherited from
 
 # Tests that twins inherit run once for each of them.
 _UNHEALTHY = [HealthCheck.too_slow, HealthCheck.differing_executors]

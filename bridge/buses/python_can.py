@@ -85,8 +85,9 @@ class PythonCanBus(FrameBus):
         except BaseException:
             self._detach()
             raise
+        self._adapter = adapter
         self.state = BusState.UP
-        self._use(adapter)
+        adapter.start()
 
     async def close(self) -> None:
         """Close the interface; frames that wait are sent first where that takes less than half a second."""
@@ -134,11 +135,6 @@ class PythonCanBus(FrameBus):
 
         return await in_thread(connect, discard=CanAdapter.stop)
 
-    def _use(self, adapter: CanAdapter) -> None:
-        # Only now do its threads start: none of their calls may come before the state they change.
-        self._adapter = adapter
-        adapter.start()
-
     async def _drop_adapter(self) -> None:
         adapter = self._adapter
         if adapter is not None:
@@ -155,8 +151,10 @@ class PythonCanBus(FrameBus):
             except BusError as error:
                 _log.debug("%s is not back yet: %s", self.name, error)
             else:
+                # Its threads start last: none of their calls may come before the state they change.
+                self._adapter = adapter
                 self._change_state(BusState.UP, f"{self.name} is back")
-                self._use(adapter)
+                adapter.start()
                 return
 
     # What the adapter's threads call.

@@ -111,8 +111,9 @@ class SlcanBus(FrameBus):
         except BaseException:
             self._detach()
             raise
-        self.state = BusState.UP
         self._use(line, channel)
+        self.state = BusState.UP
+        self._received(channel.unread)
 
     async def close(self) -> None:
         """Close the channel and the port; frames that wait are sent first where that takes less than half a second."""
@@ -191,8 +192,6 @@ class SlcanBus(FrameBus):
         line.lost = self._lost
         if channel.status:
             self._poll_later()
-        if channel.unread:
-            self._received(channel.unread)
 
     def _lost(self, reason: str) -> None:
         line, self._line = self._line, None
@@ -213,8 +212,10 @@ class SlcanBus(FrameBus):
             except BusError as error:
                 _log.debug("%s is not back yet: %s", self.name, error)
             else:
-                self._change_state(BusState.UP, f"{self.name} is back")
                 self._use(line, channel)
+                self._change_state(BusState.UP, f"{self.name} is back")
+                if self._line is line:  # whoever was told may have written, and so found it lost again
+                    self._received(channel.unread)
                 return
 
     async def _finish_sending(self, line: SerialLine) -> None:

@@ -22,7 +22,7 @@ from bridge.gateway.states import State
 from bridge.openobd.messages import Result, UserFeedback
 from bridge.policy import Write
 from bridge.simulator.ecus import LONGEST, SLOW, pattern
-from tests.contract.test_bus import Listener, Peer
+from tests.contract.harness import Listener, Peer
 from tests.gateway.bench import Caller
 
 from .remote import SOON, Remote, until

@@ -15,7 +15,7 @@ from bridge.errors import RemoteSessionError
 from bridge.openobd.endpoint import Endpoint
 from bridge.openobd.messages import EmptyMessage
 from bridge.openobd.services import sessionStub
-from tests.contract.test_bus import Listener
+from tests.contract.harness import Listener
 
 from .remote import SOON, Remote
 

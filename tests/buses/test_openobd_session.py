@@ -15,7 +15,7 @@ from bridge.config import OpenObdSettings
 from bridge.errors import RemoteSessionError
 from bridge.openobd import services
 from bridge.openobd.messages import EmptyMessage, SessionControllerToken, SessionInfo, SessionToken
-from tests.contract.test_bus import Listener
+from tests.contract.harness import Listener
 
 from .remote import SOON
 

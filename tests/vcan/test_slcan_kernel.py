@@ -16,7 +16,7 @@ from bridge.buses.slcan import SlcanBus
 from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.frames import Frame, FrameBatch, FrameFlags
 from tests.buses.slcan_adapter import SlcanAdapter, Wire
-from tests.contract.test_bus import PATIENCE, Listener, Peer
+from tests.contract.harness import PATIENCE, Listener, Peer
 
 TIOCSETD, SIOCGIFNAME = 0x5423, 0x8910
 N_SLCAN = 17  # linux/tty.h

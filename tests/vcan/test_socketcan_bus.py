@@ -26,7 +26,9 @@ from bridge.buses.frame_bus import FrameBus
 from bridge.buses.socketcan import SocketCanBus
 from bridge.errors import BusError
 from bridge.frames import RECORD_SIZE, Frame, FrameBatch, FrameFlags
-from tests.contract.test_bus import PATIENCE, BusContract, Listener, essence, room_for_a_burst
+from tests.contract.adapters import AdapterContract
+from tests.contract.bus import BusContract
+from tests.contract.harness import PATIENCE, Listener, essence, room_for_a_burst
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make and change interfaces")
 
@@ -41,19 +43,24 @@ try:
 except ImportError:
     _codec = None
 
+needs_c = pytest.mark.skipif(_codec is None, reason="the C extension is not built")
 
-class TestPython(BusContract):
-    """The contract, with what reads and writes in Python."""
+
+class Twin:
+    """What reads and writes sockets: in Python, or as `twin` says."""
 
     twin = "python"
-    window = 500 if room_for_a_burst() else 200  # between two sockets the kernel holds 1000 (netdev_max_backlog)
-    burst = 4095 if room_for_a_burst() else 500
 
     @pytest.fixture(autouse=True)
     def _twin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         receive, send = TWINS[self.twin]
         monkeypatch.setattr(socketcan, "receive_frames", receive)
         monkeypatch.setattr(socketcan, "send_frames", send)
+
+
+class TestPython(Twin, BusContract):
+    window = 500 if room_for_a_burst() else 200  # between two sockets the kernel holds 1000 (netdev_max_backlog)
+    burst = 4095 if room_for_a_burst() else 500
 
     def new_wire(self) -> object:
         return "vcan0"
@@ -62,10 +69,45 @@ class TestPython(BusContract):
         return SocketCanBus(number, f"socketcan {number}", str(self.wire), loopback=loopback)
 
 
-@pytest.mark.skipif(_codec is None, reason="the C extension is not built")
+@needs_c
 class TestC(TestPython):
-    """The contract, with what reads and writes in C."""
+    twin = "c"
 
+
+@needs_root
+class TestPythonGoesAndComesBack(Twin, AdapterContract):
+    """The vehicle is at the other end of a wire of two interfaces: taking this one down leaves that one up."""
+
+    @pytest.fixture(autouse=True)
+    def _wired(self, _wire) -> Iterator[None]:
+        self.near, self.far = "vxcan94", "vxcan93"
+        ip("link", "add", "dev", self.near, "type", "vxcan", "peer", "name", self.far)
+        self.plug_in()
+        ip("link", "set", self.far, "up")
+        yield
+        ip("link", "del", self.near)
+
+    def new_wire(self) -> object:
+        return None
+
+    def make(self, number: int, loopback: bool = False) -> FrameBus:
+        name = self.near if number == 1 else self.far
+        return SocketCanBus(number, f"socketcan:{name}", name, loopback=loopback)
+
+    def unplug(self) -> None:
+        ip("link", "set", self.near, "down")
+
+    def plug_in(self) -> None:
+        ip("link", "set", self.near, "up")
+
+    def disturb(self, passive: bool) -> None:
+        with can_socket.open_can_socket(self.far, own=False, ids=None) as can:
+            data = b"\0\x10" if passive else b"\0\x40"  # CAN_ERR_CRTL_RX_PASSIVE, CAN_ERR_CRTL_ACTIVE
+            put(can, Frame(0x04, data.ljust(8, b"\0"), flags=FrameFlags.ERROR))
+
+
+@needs_c
+class TestCGoesAndComesBack(TestPythonGoesAndComesBack):
     twin = "c"
 
 
@@ -161,7 +203,7 @@ FRAMES = [
 ]
 
 
-@pytest.mark.skipif(_codec is None, reason="the C extension is not built")
+@needs_c
 def test_both_twins_give_the_same_bytes(other: socket.socket) -> None:
     """Timestamps included: the kernel takes one for all who hear a frame."""
     with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.openxc.messages import CanMessage
-from tests.contract.test_bus import room_for_a_burst
+from tests.contract.harness import room_for_a_burst
 from tests.daemon.harness import App, counted
 from tests.daemon.test_recording import Drive, check
 

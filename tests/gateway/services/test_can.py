@@ -31,7 +31,7 @@ from bridge.openobd.messages import (
     Tp20Message,
 )
 from bridge.policy import Write
-from tests.contract.test_bus import Listener
+from tests.contract.harness import Listener
 
 from ..bench import SOON, Caller
 
