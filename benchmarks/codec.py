@@ -30,7 +30,7 @@ WHY_LONGER_THAN_TABLES = (
 )
 WHY_LONGER_THAN_DIGITS = (
     "A profile shows no hot spot: the time is spread over some ninety instructions a number, for finding its bits, "
-    "sign, scaling, the reciprocal of its power of ten, digits and head. The same id or the same data in every frame "
+    "sign, scaling, division by its power of ten, digits and head. The same id or the same data in every frame "
     "is no faster, so it is neither cache nor branch prediction. The loop is compiled for its four signals and has "
     "neither a table of them to read nor anything to decide."
 )

@@ -210,16 +210,17 @@ static inline char *write_unsigned(char *at, uint64_t number, int width) {
     return at + 8;
 }
 
-/* number / 10^decimals, the rest in `rest`: by the reciprocal, which is rounded up, so one too many at most. */
+/* number / 10^decimals, the rest in `rest`. Division by a constant is a multiplication, and the jump is foreseen. */
 static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_t *rest) {
-#ifdef __SIZEOF_INT128__
-#define R(power) (UINT64_MAX / (uint64_t)(power) + 1) /* 2^64 / power, rounded up; 1 has none */
-    static const uint64_t RECIPROCALS[] = {0, R(1e1), R(1e2), R(1e3), R(1e4), R(1e5), R(1e6), R(1e7), R(1e8), R(1e9)};
-    uint64_t whole = (uint64_t)((unsigned __int128)number * RECIPROCALS[decimals] >> 64);
-    whole -= whole * POWERS[decimals] > number;
-#else
-    uint64_t whole = number / POWERS[decimals];
-#endif
+    uint64_t whole = 0;
+#define BY(decimals, power)                                                                                            \
+    case decimals:                                                                                                     \
+        whole = number / (uint64_t)(power);                                                                            \
+        break;
+    switch (decimals) {
+        BY(1, 1e1) BY(2, 1e2) BY(3, 1e3) BY(4, 1e4) BY(5, 1e5) BY(6, 1e6) BY(7, 1e7) BY(8, 1e8) BY(9, 1e9)
+    }
+#undef BY
     *rest = number - whole * POWERS[decimals];
     return whole;
 }
