@@ -52,9 +52,10 @@ def _answering(behaviour: Behaviour, method: str) -> Behaviour:
             await _abort(call, method, Status.UNAVAILABLE, str(error))
         except (aio.AbortError, NotImplementedError):
             raise
-        except aio.InternalError as error:
-            _note_gone(method, error)
-        except Exception:
+        except Exception as error:
+            if _is_gone(error):
+                _note_gone(method, error)
+                return None
             _log.exception("%s failed", method)
             await _abort(call, method, Status.INTERNAL, "the gateway failed; its log says more")
 
@@ -68,6 +69,13 @@ async def _abort(call: Call, method: str, status: Status, details: str) -> None:
         _note_gone(method, error)
 
 
-def _note_gone(method: str, error: aio.InternalError) -> None:
-    """Nobody is there to be answered: the caller has gone amid a message."""
-    _log.debug("%s: the caller has gone: %s", method, error)
+def _is_gone(error: Exception) -> bool:
+    """Nobody is there to be answered: the caller has gone amid a message, or the server has stopped.
+
+    gRPC has no public name for the latter; what is left of its errors is of calls that are used wrongly.
+    """
+    return isinstance(error, aio.BaseError) and not isinstance(error, aio.UsageError)
+
+
+def _note_gone(method: str, error: Exception) -> None:
+    _log.debug("%s: the call is over: %s", method, error)

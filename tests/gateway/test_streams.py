@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from contextlib import asynccontextmanager
 
@@ -65,12 +66,37 @@ async def test_the_status_comes_whatever_is_on_its_way(count, caplog) -> None:
 
 async def test_a_caller_that_leaves_amid_messages_is_no_fault(caplog) -> None:
     caplog.set_level(logging.INFO)
-    talker = Talker(1000, 2000)
+    talker = Talker(1000, 2000, 2000 * LONG.ByteSize())
     async with serving(talker) as can, asyncio.timeout(SOON):
         for _ in range(20):
             call = can.openIsotpStream()
             await call.wait_for_connection()
             call.cancel()
+    assert not [record for record in caplog.records if record.name.startswith("bridge.")]
+
+
+async def test_a_call_amid_which_the_server_stops_is_no_fault(caplog) -> None:
+    class Late(Talker):
+        async def openIsotpStream(self, request, call):  # noqa: N802
+            stopping = asyncio.ensure_future(server.stop(None))
+            with contextlib.suppress(asyncio.CancelledError):  # stopping cancels calls, this one too late
+                await asyncio.shield(stopping)
+            await stopping
+            try:
+                await super().openIsotpStream(request, call)
+            finally:
+                over.set()
+
+    over = asyncio.Event()
+    server = aio.server(interceptors=[Answering()])
+    add_canServicer_to_server(Late(1, 2000), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    caplog.set_level(logging.INFO)
+    async with asyncio.timeout(SOON), aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(aio.AioRpcError):
+            await canStub(channel).openIsotpStream().read()
+        await over.wait()
     assert not [record for record in caplog.records if record.name.startswith("bridge.")]
 
 
