@@ -53,6 +53,7 @@ class RemoteStream(Generic[Message]):
         self._written = written
         self._waiting: deque[Message] = deque()
         self._last = False  #: nothing is written after what waits
+        self._closed = False
         self._tasks = tasks
         self._reader = self._run(self._read())
         self._writer: asyncio.Task[None] | None = None
@@ -80,6 +81,7 @@ class RemoteStream(Generic[Message]):
 
     def close(self) -> None:
         """End it at once, and forget what waits."""
+        self._closed = True
         self._waiting.clear()
         self._call.cancel()
         self._reader.cancel()
@@ -116,7 +118,9 @@ class RemoteStream(Generic[Message]):
                 self._heard(message)
         except aio.AioRpcError as error:
             reason = str(CallFailed("the other side has ended it", error.code(), error.details()))
-        self._ended(reason)
+        # The call may have failed in the turn in which it was closed, and tells of that instead.
+        if not self._closed:
+            self._ended(reason)
 
 
 def _report_crash(task: asyncio.Task[None]) -> None:
