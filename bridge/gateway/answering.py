@@ -65,16 +65,19 @@ def _answering(behaviour: Behaviour, method: str) -> Behaviour:
 async def _abort(call: Call, method: str, status: Status, details: str) -> None:
     try:
         await call.abort(grpc.StatusCode[status.name], " ".join(details.split()))
-    except aio.InternalError as error:
+    except aio.BaseError as error:
+        if not _is_gone(error):
+            raise
         _note_gone(method, error)
 
 
 def _is_gone(error: Exception) -> bool:
     """Nobody is there to be answered: the caller has gone amid a message, or the server has stopped.
 
-    gRPC has no public name for the latter; what is left of its errors is of calls that are used wrongly.
+    gRPC has no public name for the latter; what is left of its errors is of calls that were aborted or
+    are used wrongly.
     """
-    return isinstance(error, aio.BaseError) and not isinstance(error, aio.UsageError)
+    return isinstance(error, aio.BaseError) and not isinstance(error, aio.AbortError | aio.UsageError)
 
 
 def _note_gone(method: str, error: Exception) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 import pytest
 
 from bridge.buses.bus import Bus, BusState
-from bridge.frames import Frame, FrameBatch
+from bridge.frames import FrameBatch
+from tests.contract import harness
 
-PATIENCE = 20.0
 
-
-class Listener:
-    """Keeps what a bus says, and lets a test wait for it."""
+class Listener(harness.Listener):
+    """Keeps the batches, and the reasons of the states, too."""
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        super().__init__()
         self.batches: list[FrameBatch] = []
         self.states: list[tuple[BusState, str]] = []
-        self._news = asyncio.Event()
 
     def frames_received(self, bus: Bus, batch: FrameBatch) -> None:
         self.batches.append(batch)
@@ -30,16 +25,6 @@ class Listener:
     def bus_state_changed(self, bus: Bus, state: BusState, reason: str) -> None:
         self.states.append((state, reason))
         self._news.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
-
-    async def heard(self, count: int) -> list[Frame]:
-        await self.until(lambda: len(self.frames) >= count)
-        return self.frames
 
 
 @pytest.fixture
