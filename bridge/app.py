@@ -38,7 +38,7 @@ from bridge.clients.client import Client
 from bridge.clients.hub import Hub
 from bridge.clients.listener import ClientPlaces, Listener
 from bridge.clients.urls import TcpUrl, make_listener, parse_listen_url
-from bridge.config import BusSettings, ListenerSettings, OpenObdSettings, Settings
+from bridge.config import BusSettings, GatewaySettings, ListenerSettings, OpenObdSettings, Settings
 from bridge.diagnostics.addressing import ChannelAddress
 from bridge.diagnostics.events import CloseChannel, OpenChannel, SendPayload
 from bridge.errors import BusError, ConfigurationError
@@ -94,8 +94,7 @@ class Bridge:
         self.plan, self._specs = make_plan(settings)
         harmless = [isinstance(spec, SimulatedSpec | VirtualSpec) for spec in self._specs]
         self._default_grants = default_grants(harmless)
-        if settings.allow_write is not None:
-            self._default_grants = parse_grants(settings.allow_write)
+        self._default_grants = self._parse_grants(settings.allow_write, "allow_write")
         self._loop = asyncio.get_running_loop()
         self._hub = Hub()
         self.interface = VehicleInterface(
@@ -124,21 +123,32 @@ class Bridge:
     def _make_listeners(self, listen: Iterable[ListenerSettings]) -> list[Listener]:
         places = ClientPlaces(self._settings.limits.clients)
         listeners = []
-        for listener in listen:
+        for index, listener in enumerate(listen):
             url = parse_listen_url(listener.url)
             if listener.insecure and isinstance(url, TcpUrl):
                 url = replace(url, insecure=True)
-            words = url.allow_write or listener.allow_write
+            words, where = listener.allow_write, f"listen[{index}].allow_write"
+            if url.allow_write is not None:
+                words, where = url.allow_write, f"--listen {listener.url}"
             listeners.append(
                 make_listener(
                     url,
-                    grants=self._default_grants if words is None else parse_grants(words),
+                    grants=self._parse_grants(words, where),
                     payload_format=PayloadFormat(listener.payload_format or self._settings.payload_format),
                     places=places,
                     queue_limit=self._settings.limits.client_queue,
                 )
             )
         return listeners
+
+    def _parse_grants(self, words: str | None, where: str) -> Write:
+        """What the words at that place of the settings grant; without any, what the whole bridge does."""
+        if words is None:
+            return self._default_grants
+        try:
+            return parse_grants(words)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
 
     def _make_buses(self) -> Iterable[Bus]:
         for spec, described in zip(self._specs, self.plan.buses, strict=True):
@@ -161,7 +171,7 @@ class Bridge:
         settings = self._settings.gateway
         if settings.terminal15 is not None and self.interface.translator.lookup(settings.terminal15) is None:
             raise ConfigurationError(f'gateway.terminal15: the profile has no signal "{settings.terminal15}"')
-        grants = self._default_grants if settings.allow_write is None else parse_grants(settings.allow_write)
+        grants = self._parse_grants(settings.allow_write, "gateway.allow_write")
         interface = self.interface
         return Gateway(settings, Vehicle(self.buses, grants, interface.rules, interface.mute, interface.signal))
 
@@ -175,6 +185,8 @@ class Bridge:
         """
         for warning in self.plan.warnings:
             _log.warning("%s", warning)
+        if self.gateway is None and self._settings.gateway != GatewaySettings():
+            _log.warning("there is no openOBD server: gateway.listen is not set; set it, or use --gateway HOST:PORT")
         for listener in self.listeners:
             await listener.open(self)
         self._tell_wanted_ids()

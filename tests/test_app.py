@@ -267,6 +267,30 @@ async def test_a_listener_s_own_grants_go_before_the_bridge_s():
     assert [listener.grants for listener in bridge.listeners] == [Write.SIGNAL, Write.NONE, Write.RAW]
 
 
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"allow_write": "everything"}, "allow_write"),
+        ({"listen": [{"url": "unix:a"}, {"url": "unix:b", "allow_write": "everything"}]}, "listen[1].allow_write"),
+        ({"listen": [{"url": "unix:a?allow-write=everything"}]}, "--listen unix:a?allow-write=everything"),
+        ({"gateway": {"listen": "127.0.0.1:0", "allow_write": "everything"}}, "gateway.allow_write"),
+    ],
+)
+async def test_a_word_that_allows_nothing_is_said_with_its_place(settings, where):
+    with pytest.raises(ConfigurationError) as caught:
+        bridge_of(**settings)
+    assert str(caught.value).startswith(f'{where}: "everything" cannot be allowed; use one or more of none, ')
+
+
+async def test_a_gateway_that_is_described_but_does_not_listen_is_told(caplog):
+    for gateway, told in (({}, False), ({"ui": "auto"}, True), ({"listen": "127.0.0.1:0", "ui": "auto"}, False)):
+        caplog.clear()
+        bridge = bridge_of(listen=[{"url": "tcp://127.0.0.1:0"}], gateway=gateway)
+        await bridge.start()
+        await bridge.stop()
+        assert ("there is no openOBD server: gateway.listen is not set" in caplog.text) is told, gateway
+
+
 async def test_the_description_says_what_and_where():
     bridge = bridge_of(bus=[{"spec": "virtual"}], listen=[{"url": "unix:/run/vi"}], allow_write="signals")
     lines = bridge.describe().splitlines()

@@ -141,7 +141,7 @@ async def test_the_person_at_the_bridge_s_terminal_answers(tmp_path) -> None:
         ('listen = "nowhere.invalid:1"\ninsecure = true', "cannot listen on nowhere.invalid:1"),
         ('listen = "127.0.0.1:x"', "'x' is no port"),
         ('terminal15 = "no_such_signal"', 'the profile has no signal "no_such_signal"'),
-        ('allow_write = "everything"', '"everything" cannot be allowed'),
+        ('allow_write = "everything"', 'gateway.allow_write: "everything" cannot be allowed'),
         ('ui = "terminal"', 'gateway.ui: "terminal" needs a terminal for its input'),
         ('[[gateway.answer]]\nlabel = "("\nanswer = true', "bridge.toml: gateway.answer[0].label: not a regular"),
         ('certificate = "no.pem"', "gateway.key is missing"),
