@@ -11,7 +11,8 @@
 enum { FORMAT_JSON = 1, FORMAT_PROTOBUF = 2 };
 enum { KIND_NUMBER, KIND_BOOLEAN, KIND_STATE, KIND_CHOICE, KIND_FUNCTION, KINDS };
 enum { RAW_UNSIGNED, RAW_SIGNED, RAW_FLOAT, RAW_TYPES };
-enum { WIDTH_FOUR, WIDTH_EIGHT, WIDTH_ANY };
+enum { WIDTH_THREE, WIDTH_SIX, WIDTH_ANY };
+enum { GROUP_FIRST, GROUP_INNER, GROUP_LAST, GROUP_KINDS };
 enum { RULE_CLOCK = 1, RULE_SEND_SAME = 2, RULE_FORCE = 4, RULE_KEEP = 8 };
 enum { MESSAGES, SIGNALS, NAMED, CONDITIONS, KEYS, ARENA, STATES, BUSES, TABLES };
 
@@ -148,7 +149,7 @@ typedef struct {
     size_t records;
 } Program;
 
-static const uint64_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+static const uint32_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
 /* ---- Text and numbers ---- */
 
@@ -169,49 +170,78 @@ static inline char *end_json(char *at) {
     return at + 2;
 }
 
-/* The digits of two numbers below 10^4, one in either half, each half's first digit in its lowest byte. */
-static inline uint64_t twice_four_digits(uint64_t numbers) {
-    uint64_t hundreds = numbers * 10486 >> 20 & 0x0000007F0000007F;
-    uint64_t lanes = hundreds | (numbers - 100 * hundreds) << 16;
-    uint64_t tens = lanes * 103 >> 10 & 0x000F000F000F000F;
-    return tens | (lanes - 10 * tens) << 8;
+/* What a number below 1,000 writes: the first group of a number's digits has no leading zeros, the last one behind
+ * a point no trailing ones, and of a zero nothing. A table of three digits at once fits a first-level cache, and with
+ * it four signals of a frame take three quarters of the time that they took when digits were computed, eight at once.
+ */
+typedef struct {
+    char digits[3];
+    uint8_t count;
+} Group;
+
+#define GROUP_LIMIT 1024 /* a power of two, so that no number leads outside */
+#define FIRST(h, t, u)                                                                                                 \
+    {{(h) ? '0' + (h) : (t) ? '0' + (t) : '0' + (u), (h) ? '0' + (t) : '0' + (u), '0' + (u)}, (h) ? 3 : (t) ? 2 : 1}
+#define INNER(h, t, u) {{'0' + (h), '0' + (t), '0' + (u)}, 3}
+#define LAST(h, t, u) {{'0' + (h), '0' + (t), '0' + (u)}, (u) ? 3 : (t) ? 2 : (h) ? 1 : 0}
+#define TEN(of, h, t)                                                                                                  \
+    of(h, t, 0), of(h, t, 1), of(h, t, 2), of(h, t, 3), of(h, t, 4), of(h, t, 5), of(h, t, 6), of(h, t, 7),            \
+        of(h, t, 8), of(h, t, 9)
+#define HUNDRED(of, h)                                                                                                 \
+    TEN(of, h, 0), TEN(of, h, 1), TEN(of, h, 2), TEN(of, h, 3), TEN(of, h, 4), TEN(of, h, 5), TEN(of, h, 6),           \
+        TEN(of, h, 7), TEN(of, h, 8), TEN(of, h, 9)
+#define THOUSAND(of)                                                                                                   \
+    {HUNDRED(of, 0), HUNDRED(of, 1), HUNDRED(of, 2), HUNDRED(of, 3), HUNDRED(of, 4),                                   \
+     HUNDRED(of, 5), HUNDRED(of, 6), HUNDRED(of, 7), HUNDRED(of, 8), HUNDRED(of, 9)}
+static const Group GROUPS[GROUP_KINDS][GROUP_LIMIT] = {THOUSAND(FIRST), THOUSAND(INNER), THOUSAND(LAST)};
+
+static inline char *write_group(char *at, int kind, uint32_t number) {
+    const Group *group = &GROUPS[kind][number % GROUP_LIMIT];
+    memcpy(at, group, sizeof *group);
+    return at + group->count;
 }
 
-/* The eight digits of a number below 10^8, the first in the lowest byte. */
-static inline uint64_t eight_digits(uint64_t number) {
-    return twice_four_digits(number / 10000 | number % 10000 << 32);
+/* Up to six digits before a point, without a branch that depends on them. */
+static inline char *write_first_six(char *at, uint32_t number) {
+    uint32_t thousands = number / 1000;
+    char *behind = write_group(at, GROUP_FIRST, thousands);
+    return write_group(thousands != 0 ? behind : at, thousands != 0 ? GROUP_INNER : GROUP_FIRST, number % 1000);
 }
 
-static inline void store_digits(char *at, uint64_t digits) {
-    digits |= 0x3030303030303030;
-    memcpy(at, &digits, sizeof digits);
+static char *write_any(char *at, uint64_t number) {
+    if (number < 1000000) return write_first_six(at, (uint32_t)number);
+    at = write_any(at, number / 1000000);
+    at = write_group(at, GROUP_INNER, (uint32_t)(number / 1000 % 1000));
+    return write_group(at, GROUP_INNER, (uint32_t)(number % 1000));
 }
 
-/* Four or eight digits without leading zeros, of a zero one. */
-static inline char *write_whole(char *at, uint64_t digits, int count) {
-    int leading = __builtin_ctzll(digits | 1ull << (8 * count - 8)) >> 3;
-    store_digits(at, digits >> 8 * leading);
-    return at + count - leading;
-}
-
-/* A point and up to eight digits without trailing zeros; of a zero not even the point, and no branch for it. */
-static inline char *write_fraction(char *at, uint64_t digits) {
-    *at = '.';
-    store_digits(at + 1, digits);
-    return at + ((9 - (__builtin_clzll(digits | 1) >> 3)) & -(digits != 0));
-}
-
-/* The digits before a point. The width is fixed for a signal, so that no branch depends on its values. */
+/* The digits before a point. The width is fixed for a signal, so that the jump is foreseen. */
 static inline char *write_unsigned(char *at, uint64_t number, int width) {
-    if (width == WIDTH_FOUR) return write_whole(at, (uint32_t)twice_four_digits(number & 0x3FFF), 4);
-    if (width == WIDTH_EIGHT || number < 100000000) return write_whole(at, eight_digits(number), 8);
-    at = write_unsigned(at, number / 100000000, WIDTH_ANY);
-    store_digits(at, eight_digits(number % 100000000));
-    return at + 8;
+    if (width == WIDTH_THREE) return write_group(at, GROUP_FIRST, (uint32_t)number);
+    return width == WIDTH_SIX ? write_first_six(at, (uint32_t)number) : write_any(at, number);
+}
+
+/* Up to six digits behind a point. */
+static inline char *write_last_six(char *at, uint32_t number) {
+    uint32_t rest = number % 1000;
+    at = write_group(at, rest != 0 ? GROUP_INNER : GROUP_LAST, number / 1000);
+    return write_group(at, GROUP_LAST, rest);
+}
+
+/* The point and the digits of part / 10^decimals behind it; of a zero nothing. */
+static inline char *write_fraction(char *at, uint32_t part, unsigned decimals) {
+    *at = '.';
+    at += part != 0;
+    if (decimals <= 3) return write_group(at, GROUP_LAST, part * POWERS[3 - decimals]);
+    if (decimals <= 6) return write_last_six(at, part * POWERS[6 - decimals]);
+    part *= POWERS[9 - decimals];
+    uint32_t rest = part % 1000000;
+    at = write_group(at, rest != 0 ? GROUP_INNER : GROUP_LAST, part / 1000000);
+    return write_last_six(at, rest);
 }
 
 /* number / 10^decimals, the rest in `rest`. Division by a constant is a multiplication, and the jump is foreseen. */
-static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_t *rest) {
+static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint32_t *rest) {
     uint64_t whole = 0;
 #define BY(decimals, power)                                                                                            \
     case decimals:                                                                                                     \
@@ -221,29 +251,19 @@ static inline uint64_t split_decimal(uint64_t number, unsigned decimals, uint64_
         BY(1, 1e1) BY(2, 1e2) BY(3, 1e3) BY(4, 1e4) BY(5, 1e5) BY(6, 1e6) BY(7, 1e7) BY(8, 1e8) BY(9, 1e9)
     }
 #undef BY
-    *rest = number - whole * POWERS[decimals];
+    *rest = (uint32_t)(number - whole * POWERS[decimals]);
     return whole;
 }
 
 /* scaled / 10^decimals as the shortest decimal. */
 INLINE char *write_decimal(char *at, int64_t scaled, unsigned decimals, int width) {
-    uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled, part;
+    uint64_t magnitude = scaled < 0 ? 0 - (uint64_t)scaled : (uint64_t)scaled;
+    uint32_t part;
     *at = '-';
     at += scaled < 0;
     if (decimals == 0) return write_unsigned(at, magnitude, width);
     uint64_t whole = split_decimal(magnitude, decimals, &part);
-    if (decimals <= 4 && width == WIDTH_FOUR) {
-        uint64_t digits = twice_four_digits((whole & 0x3FFF) | part * POWERS[4 - decimals] << 32);
-        return write_fraction(write_whole(at, (uint32_t)digits, 4), digits >> 32);
-    }
-    at = write_unsigned(at, whole, width);
-    if (decimals <= 4) return write_fraction(at, twice_four_digits(part * POWERS[4 - decimals]));
-    if (decimals <= 8) return write_fraction(at, eight_digits(part * POWERS[8 - decimals]));
-    if (part % 10 == 0) return write_fraction(at, eight_digits(part / 10));
-    *at = '.';
-    store_digits(at + 1, eight_digits(part / 10));
-    at[9] = (char)('0' + part % 10);
-    return at + 10;
+    return write_fraction(write_unsigned(at, whole, width), part, decimals);
 }
 
 /* Whether a double is a whole number that a signed 64-bit integer can hold. */
@@ -266,7 +286,7 @@ static char *write_double(char *at, double value) {
 
 /* scaled / 10^decimals as Python divides integers: correctly rounded. */
 INLINE int divide(int64_t scaled, unsigned decimals, double *result) {
-    *result = (double)scaled / (double)(int64_t)POWERS[decimals];
+    *result = (double)scaled / (double)POWERS[decimals];
     if (decimals == 0 || (scaled < EXACT_EDGE && scaled > -EXACT_EDGE)) return 0;
     char text[NUMBER_SPACE];
     *write_decimal(text, scaled, decimals, WIDTH_ANY) = 0;
@@ -475,11 +495,13 @@ INLINE int run_signal(Program *self, const Signal *signal, const Frame *frame) {
 /* Plain signals that follow one another, to JSON alone: the place to write at stays in a register. */
 static inline const Signal *write_plain(Program *self, const Signal *signal, const Signal *end, const Frame *frame) {
     char *at = self->json.at;
-    for (; signal < end && signal->plain; signal++, self->records++) {
+    const Signal *first = signal;
+    for (; signal < end && signal->plain; signal++) {
         at = write_span(self, at, signal->json_head);
         at = end_json(write_decimal(at, exact_value(signal, frame), signal->decimals, signal->width));
     }
     self->json.at = at;
+    self->records += (size_t)(signal - first);
     return signal;
 }
 

@@ -315,10 +315,10 @@ def _field(field: Field) -> bytes:
 
 
 def _width(signal: Signal, scaling: Scaling) -> int:
-    """How many digits an exact number has before its point at most: 0 for four, 1 for eight, 2 for any."""
+    """How many digits an exact number has before its point at most: 0 for three, 1 for six, 2 for any."""
     longest: int = max(abs(raw * scaling.multiplier + scaling.addend) for raw in raw_range(signal.field))
     whole: int = longest // 10**scaling.decimals
-    return (whole >= 10**4) + (whole >= 10**8)
+    return (whole >= 10**3) + (whole >= 10**6)
 
 
 def _table_keys(field: Field, values: Iterable[int]) -> dict[int, int]:

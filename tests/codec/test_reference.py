@@ -2,7 +2,7 @@
 
 import json
 import sys
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pytest
 from hypothesis import given
@@ -98,6 +98,18 @@ class TestNumbers(CodecTests):
         assert Decimal(value) == raw * factor + offset
         assert value == "0" or "." not in value or not value.endswith("0")
         assert not value.endswith(".")
+
+    @pytest.mark.parametrize("decimals", range(10))
+    @pytest.mark.parametrize("size", [8, 10, 16, 20, 24, 32, 48, 63])
+    def test_no_digit_is_lost_where_a_number_gets_another_one(self, size, decimals):
+        near = {10**power + step for power in range(19) for step in (-1, 0, 1)} | {2**size - 1}
+        raws = sorted(raw for raw in near if raw < 2**size)
+        text = self.say(
+            plan(signal(field=Field(0, size, ByteOrder.LITTLE), factor=f"1E-{decimals}")),
+            *(frame(raw.to_bytes(8, "little").hex()) for raw in raws),
+        )
+        expected = [f"{Decimal(raw).scaleb(-decimals).normalize(Context(prec=20)):f}" for raw in raws]
+        assert text.decode() == "".join(f'{{"name":"test","value":{number}}}\0' for number in expected)
 
 
 class TestDecoders(CodecTests):
