@@ -20,6 +20,7 @@ from bridge.frames import Frame, FrameBatch
 from bridge.gateway.server import Gateway
 from bridge.gateway.states import State
 from bridge.openobd.messages import ServiceResult
+from tests.contract.harness import Listener, Peer
 from tests.gateway.bench import Bench
 
 SOON = 20.0  #: seconds; far beyond what anything here takes, so that only a hang meets it
@@ -208,3 +209,31 @@ class Remote:
         self.bench.gateway = Gateway(msgspec.structs.replace(core.settings), core.vehicle, {})
         await self.bench.gateway.start()
         self._gateway_is_up()
+
+
+async def opened(bus: OpenObdBus) -> Listener:
+    listener = Listener()
+    await bus.open(listener)
+    return listener
+
+
+async def lost_and_found(listener: Listener, times: int = 1) -> None:
+    await listener.until(lambda: listener.states == [BusState.GONE, BusState.UP] * times)
+
+
+async def until_up(listener: Listener) -> None:
+    await listener.until(lambda: listener.states[-1:] == [BusState.UP])
+
+
+async def until_gone(listener: Listener) -> None:
+    """Wait for a loss that nothing mends by itself."""
+    await listener.until(lambda: listener.states[-1:] == [BusState.GONE])
+
+
+def engine(bus: OpenObdBus) -> Peer:
+    return Peer(bus, 0x7E0, 0x7E8)
+
+
+async def ask(peer: Peer, payload: str) -> str:
+    peer.channel.send(bytes.fromhex(payload))
+    return (await peer.payload()).hex().upper()

@@ -15,6 +15,10 @@ def request(id=0x7E0, mode=1, pid=0x0C, **fields):
     return DiagnosticRequest(id=id, mode=mode, pid=pid, **fields)
 
 
+def recurring(frequency=1.0, **fields):
+    return request(frequency=frequency, **fields)
+
+
 def answer(a_request, payload=b"", length=1):
     """The positive response to a request."""
     pid = b"" if a_request.pid is None else a_request.pid.to_bytes(length, "big")
