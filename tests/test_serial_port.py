@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import os
 import termios
-from pathlib import Path
 
 import pytest
 import serial
 
 from bridge.serial_port import open_serial_port
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+from tests.descriptors import descriptors
 
 
 @pytest.fixture

@@ -264,17 +264,6 @@ class TestALostAdapter:
         await until(lambda: bus.frames_sent == 2)
         assert [m.arbitration_id for m in workshop.made[1].sent] == [3]
 
-    async def test_it_may_be_lost_again_and_again(self, fake, workshop) -> None:
-        _, _, listener = fake
-        others = set(threading.enumerate())  # an earlier test's may end meanwhile: only new ones count
-        for round_number in range(1, 21):
-            workshop.made[-1].incoming.put(OSError(errno.ENODEV, "No such device"))
-            await listener.until(lambda: len(listener.states) == 2 * round_number)  # noqa: B023
-        assert [state for state, _ in listener.states] == [BusState.GONE, BusState.UP] * 20
-        new = sorted(thread.name for thread in threading.enumerate() if thread not in others)
-        assert new == ["read virtual:fake", "write virtual:fake"]
-        assert all(adapter.closed for adapter in workshop.made[:-1])
-
     async def test_closing_ends_the_attempts(self, workshop, listener) -> None:
         bus = PythonCanBus(1, "fake", "virtual", "fake")
         bus.reopen_delay = 0.001
@@ -287,20 +276,6 @@ class TestALostAdapter:
         assert bus.state is BusState.CLOSED
         await asyncio.sleep(0.01)
         assert len(workshop.arguments) == attempts
-
-    async def test_isotp_channels_outlive_it(self, fake, workshop) -> None:
-        bus, adapter, listener = fake
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
-        failed: list[str] = []
-        channel = bus.open_isotp(0x7E0, 0x7E8, extended=False, receiver=heard.put_nowait, failure=failed.append)
-        adapter.incoming.put(OSError(errno.EIO, "Input/output error"))
-        await listener.until(lambda: listener.states)
-        with pytest.raises(BusError, match="gone"):
-            channel.send(b"x")
-        await listener.until(lambda: len(listener.states) == 2)
-        workshop.made[1].incoming.put(message(0x7E8, data=b"\x02ok"))
-        assert await asyncio.wait_for(heard.get(), PATIENCE) == b"ok"
-        assert failed == []
 
 
 class TestSending:

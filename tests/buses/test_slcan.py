@@ -24,6 +24,7 @@ from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
 from bridge.limits import WRITE_QUEUE_FRAMES
 from tests.buses.slcan_adapter import SlcanAdapter, Wire
+from tests.descriptors import descriptors
 
 PATIENCE = 20.0
 SOON = 0.02  #: seconds until something that will never come
@@ -544,18 +545,6 @@ class TestALostAdapter:
         await asyncio.sleep(0.01)
         assert looks == seen
 
-    async def test_isotp_channels_outlive_it(self, make, adapter, device, listener) -> None:
-        bus = make(device)
-        await bus.open(listener)
-        payloads: asyncio.Queue[bytes] = asyncio.Queue()
-        bus.open_isotp(0x7E0, 0x7E8, extended=False, receiver=payloads.put_nowait, failure=pytest.fail)
-        adapter.unplug()
-        await listener.until(lambda: listener.states)
-        self.replug(adapter, device)
-        await listener.until(lambda: len(listener.states) == 2)
-        adapter.hear(b"t7E83026F6B")
-        assert await asyncio.wait_for(payloads.get(), PATIENCE) == b"ok"
-
 
 class TestHostileInput:
     async def test_lines_in_any_pieces(self, opened, adapter, listener) -> None:
@@ -599,10 +588,6 @@ class TestHostileInput:
         await listener.heard(1)
         assert opened.state in (BusState.UP, BusState.ERROR_PASSIVE)
         assert opened.frames_unsent == 0
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def until(condition) -> None:

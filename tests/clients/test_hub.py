@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bridge.clients.listener import ClientPlaces
 from bridge.clients.unix import UnixListener
 from bridge.limits import CLIENT_QUEUE_LIMIT, CLIENT_STALL_TIMEOUT, READ_PERIOD, TRANSPORT_BUFFER_LIMIT
 from bridge.openxc.messages import PayloadFormat
+from tests.descriptors import descriptors
 
 JSON = PayloadFormat.JSON
 PROTOBUF = PayloadFormat.PROTOBUF
@@ -382,11 +382,6 @@ async def connect(path: Path) -> socket.socket:
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, str(path))
     return sock
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Reader(asyncio.Protocol):

@@ -11,7 +11,8 @@ from bridge.buses.bus import Bus, BusState
 from bridge.buses.frame_bus import FrameBus
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch
-from tests.contract.harness import Endpoints, Listener, Peer, Raw, descriptors
+from tests.contract.harness import Endpoints, Listener, Peer, Raw
+from tests.descriptors import descriptors
 
 ROUNDS = 3  #: an adapter that came back once may fail to do so again
 

@@ -12,7 +12,8 @@ from bridge.buses.bus import BusState
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
 from bridge.limits import BATCH_FRAMES_LIMIT
-from tests.contract.harness import Endpoints, Listener, Peer, descriptors, essence
+from tests.contract.harness import Endpoints, Listener, Peer, essence
+from tests.descriptors import descriptors
 
 
 class FramesContract(Endpoints):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -104,10 +103,6 @@ class Raw:
 def essence(frame: Frame) -> tuple[int, bytes, int]:
     """What must survive the wire."""
     return frame.id, frame.data, frame.all_flags()
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Endpoints:

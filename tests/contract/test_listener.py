@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -26,13 +25,9 @@ from bridge.clients.tcp import TcpListener
 from bridge.clients.unix import UnixListener
 from bridge.limits import CLIENT_QUEUE_LIMIT, TRANSPORT_BUFFER_LIMIT
 from bridge.openxc.messages import PayloadFormat
+from tests.descriptors import descriptors
 
 SOON = 20.0  #: seconds; far beyond what anything here takes, so that only a hang meets it
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Recorder:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
@@ -26,6 +25,7 @@ from bridge.openxc.messages import (
     SimpleMessage,
 )
 from bridge.openxc.protobuf_wire import BETWEEN_FORMATS
+from tests.descriptors import descriptors
 
 from .harness import SOON, connect, counted, leave_in_anger
 
@@ -160,11 +160,6 @@ async def test_memory_is_bounded_whatever_is_not_read(start, tmp_path, join):
 
 
 # Coming and going
-
-
-def descriptors():
-    gc.collect()
-    return sorted(link.name for link in Path("/proc/self/fd").iterdir())
 
 
 def alive(kind):
