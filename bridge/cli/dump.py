@@ -210,6 +210,6 @@ def _print(connection: Connection, wanted: Filter, line: Formatter, limit: int |
 def _passthrough_hint(url: str, bus: int) -> str:
     command = "openxc-bridge command" + ("" if url == DEFAULT_URL else f" --url {url}")
     return (
-        f"openxc-bridge: no raw frames so far; where they are off, switch them on with: {command} passthrough {bus} on\n"
+        f"openxc-bridge: no raw frames so far; if they are off, switch them on with: {command} passthrough {bus} on\n"
         f"openxc-bridge: those that the profile does not define, with: {command} af_bypass {bus} on"
     )

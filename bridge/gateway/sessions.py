@@ -130,8 +130,9 @@ class Sessions:
                     f"{PARTNER_SESSIONS_LIMIT} sessions of this partner are not over; finish or interrupt some of them"
                 )
             self._end_all(forgotten, Event.FAIL)
+        self._tokens.admit(TokenKind.AUTHENTICATION, partner, now)
         session = Session(str(uuid.uuid4()), partner, connection, created_at, ticket)
-        token = self._tokens.issue(TokenKind.AUTHENTICATION, session.root, now)
+        token = self._tokens.issue(TokenKind.AUTHENTICATION, session.root, partner, now)
         self._open[session.id] = session
         self._sessions[session.root] = session
         self._report(session)
@@ -169,7 +170,7 @@ class Sessions:
         """Another authentication token of an available session; "" for one that cannot be claimed."""
         if session.state is not State.AVAILABLE:
             return ""
-        return self._tokens.issue(TokenKind.AUTHENTICATION, session.innermost, now)
+        return self._tokens.issue(TokenKind.AUTHENTICATION, session.innermost, session.partner, now)
 
     def end_all(self) -> None:
         """The gateway goes, and all sessions with it."""
@@ -231,11 +232,11 @@ class Sessions:
 
     def session_token(self, context: Context, now: float) -> str:
         """A new session token; the ones before hold for the rest of their lives."""
-        return self._tokens.issue(TokenKind.SESSION, context, now)
+        return self._tokens.issue(TokenKind.SESSION, context, self.of(context).partner, now)
 
     def monitor_token(self, context: Context, now: float) -> str:
         """A new monitor token."""
-        return self._tokens.issue(TokenKind.MONITOR, context, now)
+        return self._tokens.issue(TokenKind.MONITOR, context, self.of(context).partner, now)
 
     def start_context(self, context: Context, now: float) -> tuple[Context, str, str]:
         """A context within another: it, its monitor token and its authentication token.
@@ -247,10 +248,12 @@ class Sessions:
         session = self.of(context)
         if sum(1 for _ in session.root.chain) >= CONTEXT_DEPTH_LIMIT:
             raise Exhausted(f"{CONTEXT_DEPTH_LIMIT} function contexts within one another are enough")
+        for kind in (TokenKind.MONITOR, TokenKind.AUTHENTICATION):
+            self._tokens.admit(kind, session.partner, now)
         inner = context.start_inner()
         self._sessions[inner] = session
         monitor = self.monitor_token(inner, now)
-        authentication = self._tokens.issue(TokenKind.AUTHENTICATION, inner, now)
+        authentication = self._tokens.issue(TokenKind.AUTHENTICATION, inner, session.partner, now)
         self._report(session)
         return inner, monitor, authentication
 
@@ -291,7 +294,7 @@ class Sessions:
         parent = context.parent
         if parent is None or parent.state is not State.AVAILABLE:
             return ""
-        return self._tokens.issue(TokenKind.AUTHENTICATION, parent, now)
+        return self._tokens.issue(TokenKind.AUTHENTICATION, parent, self.of(parent).partner, now)
 
     def note_changed(self, session: Session) -> None:
         """Its buses or its muting were changed."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -39,6 +39,7 @@ _HELD_LIMITS = {
     TokenKind.SESSION: CONTEXT_TOKENS_LIMIT,
     TokenKind.MONITOR: CONTEXT_TOKENS_LIMIT,
 }
+_HELD_LEAST = 2  # the first one and the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Claim:
 
     kind: TokenKind
     holder: Hashable
+    partner: str  #: that it counts for
     issued: float
     expires: float
 
@@ -62,30 +64,41 @@ class Tokens:
         self._make = make
         self._claims: dict[TokenKind, OrderedDict[bytes, Claim]] = {kind: OrderedDict() for kind in TokenKind}
         self._held: dict[tuple[TokenKind, Hashable], OrderedDict[bytes, None]] = {}
+        self._counts: Counter[tuple[TokenKind, str]] = Counter()  # by partner
 
     def __len__(self) -> int:
         """How many tokens are known."""
         return sum(map(len, self._claims.values()))
 
-    def issue(self, kind: TokenKind, holder: Hashable, now: float) -> str:
-        """A new token. A holder keeps so many of a kind: the first one, which may still be on its way
-        to whom it is for, and the newest.
+    def admit(self, kind: TokenKind, partner: str, now: float) -> None:
+        """Check that one more holder of a partner's may have tokens of a kind; to be asked before anything begins.
 
         Raises:
-            Exhausted: there are too many of all holders.
+            Exhausted: the partner has too many; others do not count.
+        """
+        self._forget_expired(kind, now)
+        if self._full(kind, partner):
+            raise Exhausted(f"this partner has too many {kind.value}s; try again when some have run out")
+
+    def issue(self, kind: TokenKind, holder: Hashable, partner: str, now: float) -> str:
+        """A new token, always: who has none cannot even end what it holds.
+
+        A holder keeps so many of a kind: the first one, which may still be on its way to whom it is for, and
+        the newest. Where its partner has too many, one of its own goes for each new one, down to two.
         """
         self._forget_expired(kind, now)
         held = self._held.get((kind, holder), ())
-        if len(held) >= _HELD_LIMITS[kind]:
+        if len(held) >= (_HELD_LEAST if self._full(kind, partner) else _HELD_LIMITS[kind]):
             self._forget(kind, next(islice(held, 1, None)))
-        claims = self._claims[kind]
-        if len(claims) >= TOKENS_LIMIT:
-            raise Exhausted(f"too many {kind.value}s are in use; try again when some have run out")
         text = self._make()
         digest = _digest(text)
-        claims[digest] = Claim(kind, holder, now, now + self._lives[kind])
+        self._claims[kind][digest] = Claim(kind, holder, partner, now, now + self._lives[kind])
         self._held.setdefault((kind, holder), OrderedDict())[digest] = None
+        self._counts[kind, partner] += 1
         return text
+
+    def _full(self, kind: TokenKind, partner: str) -> bool:
+        return self._counts[kind, partner] >= TOKENS_LIMIT
 
     def check(self, text: str, kinds: frozenset[TokenKind], now: float) -> Claim:
         """What a token claims.
@@ -112,8 +125,8 @@ class Tokens:
 
     def revoke(self, kind: TokenKind, holder: Hashable) -> None:
         """Forget all tokens of a kind that somebody holds."""
-        for digest in self._held.pop((kind, holder), ()):
-            del self._claims[kind][digest]
+        for digest in list(self._held.get((kind, holder), ())):
+            self._forget(kind, digest)
 
     def revoke_all(self, holder: Hashable) -> None:
         """Forget everything that somebody holds."""
@@ -130,7 +143,9 @@ class Tokens:
             self._forget(kind, digest)
 
     def _forget(self, kind: TokenKind, digest: bytes) -> None:
-        key = (kind, self._claims[kind].pop(digest).holder)
+        claim = self._claims[kind].pop(digest)
+        self._counts[kind, claim.partner] -= 1
+        key = (kind, claim.holder)
         del self._held[key][digest]
         if not self._held[key]:
             del self._held[key]

@@ -16,6 +16,7 @@ from bridge.limits import CONTEXT_TOKENS_LIMIT, PARTNER_TOKENS_LIMIT
 
 LIVES = {kind: 100.0 * number for number, kind in enumerate(TokenKind, 1)}
 ANY = frozenset(TokenKind)
+PARTNER = "partner"
 
 
 def kept(tokens: Tokens, texts: list[str], now: float = 0.0) -> list[int]:
@@ -33,7 +34,7 @@ def kept(tokens: Tokens, texts: list[str], now: float = 0.0) -> list[int]:
 @pytest.mark.parametrize("kind", TokenKind)
 def test_a_token_says_whose_it_is_until_the_very_end_of_its_life(kind: TokenKind) -> None:
     tokens = Tokens(LIVES)
-    text = tokens.issue(kind, "somebody", 1000.0)
+    text = tokens.issue(kind, "somebody", PARTNER, 1000.0)
     end = 1000.0 + LIVES[kind]
     claim = tokens.check(text, frozenset((kind,)), math.nextafter(end, 0))
     assert (claim.kind, claim.holder, claim.issued, claim.expires) == (kind, "somebody", 1000.0, end)
@@ -47,7 +48,7 @@ def test_a_token_says_whose_it_is_until_the_very_end_of_its_life(kind: TokenKind
 @pytest.mark.parametrize(("kind", "wanted"), list(itertools.permutations(TokenKind, 2)))
 def test_a_token_of_another_kind_is_refused_and_named(kind: TokenKind, wanted: TokenKind) -> None:
     tokens = Tokens(LIVES)
-    text = tokens.issue(kind, "somebody", 0.0)
+    text = tokens.issue(kind, "somebody", PARTNER, 0.0)
     with pytest.raises(Unauthenticated) as refusal:
         tokens.check(text, frozenset((wanted,)), 0.0)
     assert wanted.value in str(refusal.value)
@@ -58,21 +59,21 @@ def test_a_token_of_another_kind_is_refused_and_named(kind: TokenKind, wanted: T
 @pytest.mark.parametrize("text", ["", "x", "Bearer", "\udc80", "a" * 100_000, "\0"])
 def test_no_text_is_a_token_by_chance(text: str) -> None:
     tokens = Tokens(LIVES)
-    tokens.issue(TokenKind.SESSION, "somebody", 0.0)
+    tokens.issue(TokenKind.SESSION, "somebody", PARTNER, 0.0)
     with pytest.raises(Unauthenticated):
         tokens.check(text, ANY, 0.0)
 
 
 def test_texts_are_long_and_different() -> None:
     tokens = Tokens(LIVES)
-    texts = {tokens.issue(TokenKind.SESSION, number, 0.0) for number in range(1000)}
+    texts = {tokens.issue(TokenKind.SESSION, number, PARTNER, 0.0) for number in range(1000)}
     assert len(texts) == 1000
     assert all(len(text) >= 43 and text.isascii() for text in texts)
 
 
 def test_no_text_is_kept() -> None:
     tokens = Tokens(LIVES)
-    text = tokens.issue(TokenKind.SESSION, "somebody", 0.0)
+    text = tokens.issue(TokenKind.SESSION, "somebody", PARTNER, 0.0)
     assert text not in repr(vars(tokens))
 
 
@@ -81,31 +82,44 @@ def test_no_text_is_kept() -> None:
 )
 def test_a_holder_keeps_the_first_token_and_the_newest(kind: TokenKind, limit: int) -> None:
     tokens = Tokens(LIVES)
-    other = tokens.issue(kind, "another", 0.0)
-    texts = [tokens.issue(kind, "somebody", 0.0) for _ in range(limit + 5)]
+    other = tokens.issue(kind, "another", PARTNER, 0.0)
+    texts = [tokens.issue(kind, "somebody", PARTNER, 0.0) for _ in range(limit + 5)]
     assert kept(tokens, texts) == [0, *range(6, limit + 5)]
     assert kept(tokens, [other]) == [0]
 
 
-def test_too_many_tokens_of_all_holders_are_refused_until_some_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partner_with_too_many_tokens_gets_no_new_holders_until_some_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOKENS_LIMIT", 10)
     tokens = Tokens(LIVES)
     for number in range(10):
-        tokens.issue(TokenKind.SESSION, number, float(number))
-    tokens.issue(TokenKind.MONITOR, "another kind", 0.0)
-    with pytest.raises(Exhausted):
-        tokens.issue(TokenKind.SESSION, "somebody", 9.0)
+        tokens.admit(TokenKind.SESSION, PARTNER, float(number))
+        tokens.issue(TokenKind.SESSION, number, PARTNER, float(number))
+    tokens.admit(TokenKind.MONITOR, PARTNER, 9.0)
+    tokens.admit(TokenKind.SESSION, "another partner", 9.0)
+    with pytest.raises(Exhausted, match="this partner has too many session tokens"):
+        tokens.admit(TokenKind.SESSION, PARTNER, 9.0)
     tokens.revoke(TokenKind.SESSION, 5)
-    tokens.issue(TokenKind.SESSION, "somebody", 9.0)
+    tokens.admit(TokenKind.SESSION, PARTNER, 9.0)
+    tokens.issue(TokenKind.SESSION, "somebody", PARTNER, 9.0)
     with pytest.raises(Exhausted):
-        tokens.issue(TokenKind.SESSION, "somebody", 9.0)
-    tokens.issue(TokenKind.SESSION, "somebody", LIVES[TokenKind.SESSION])
+        tokens.admit(TokenKind.SESSION, PARTNER, 9.0)
+    tokens.admit(TokenKind.SESSION, PARTNER, LIVES[TokenKind.SESSION])
+
+
+def test_who_has_tokens_gets_more_at_the_price_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOKENS_LIMIT", 3)
+    tokens = Tokens(LIVES)
+    other = tokens.issue(TokenKind.SESSION, "another", PARTNER, 0.0)
+    texts = [tokens.issue(TokenKind.SESSION, "somebody", PARTNER, 0.0) for _ in range(5)]
+    assert kept(tokens, texts) == [0, 4]
+    assert kept(tokens, [other]) == [0]
+    assert len(tokens) == 3
 
 
 def test_whether_somebody_holds_a_token() -> None:
     tokens = Tokens(LIVES)
     assert not tokens.any_held(TokenKind.SESSION, "somebody", 0.0)
-    tokens.issue(TokenKind.SESSION, "somebody", 0.0)
+    tokens.issue(TokenKind.SESSION, "somebody", PARTNER, 0.0)
     end = LIVES[TokenKind.SESSION]
     assert tokens.any_held(TokenKind.SESSION, "somebody", math.nextafter(end, 0))
     assert not tokens.any_held(TokenKind.SESSION, "somebody", end)
@@ -125,7 +139,7 @@ class AgainstTheSimplestModel(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(TokenKind), holder=st.sampled_from("abc"))
     def issue(self, kind: TokenKind, holder: str) -> None:
-        text = self.tokens.issue(kind, holder, self.now)
+        text = self.tokens.issue(kind, holder, PARTNER, self.now)
         held = [one for one in self.holding() if one[1:3] == (kind, holder)]
         if kind not in (TokenKind.CONTROLLER, TokenKind.BROKER) and len(held) >= CONTEXT_TOKENS_LIMIT:
             self.revoked.add(held[1][0])

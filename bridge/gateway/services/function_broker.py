@@ -131,7 +131,7 @@ class FunctionBrokerService(functionBrokerServicer):
         return context
 
     def _token(self, partner: str) -> str:
-        return self._core.tokens.issue(TokenKind.BROKER, partner, self._core.clock())
+        return self._core.tokens.issue(TokenKind.BROKER, partner, partner, self._core.clock())
 
     # Time
 

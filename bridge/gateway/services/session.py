@@ -34,7 +34,9 @@ class SessionService(sessionServicer):
         async with ContextStream[SessionToken](call, self._core.sessions.of(context), context) as stream:
 
             def renew() -> None:
-                stream.put(SessionToken(value=self._core.sessions.session_token(context, self._core.clock())))
+                if not context.state.final:
+                    token = self._core.sessions.session_token(context, self._core.clock())
+                    stream.put(SessionToken(value=token))
 
             with Repeating(renew, self._core.settings.session_token_refresh, first):
                 await stream.run()

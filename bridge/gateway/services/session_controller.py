@@ -31,7 +31,9 @@ class SessionControllerService(sessionControllerServicer):
     async def getSessionControllerToken(self, request: Authenticate, call: Call) -> SessionControllerToken:
         """A controller token for a partner's credentials."""
         partner = self._core.partner(request)
-        return SessionControllerToken(value=self._core.tokens.issue(TokenKind.CONTROLLER, partner, self._core.clock()))
+        return SessionControllerToken(
+            value=self._core.tokens.issue(TokenKind.CONTROLLER, partner, partner, self._core.clock())
+        )
 
     async def startSessionOnTicket(self, request: TicketId, call: Call) -> SessionInfo:
         """A session on the vehicle that a ticket number means."""
