@@ -11,9 +11,12 @@ from bridge.frames import (
     ERROR,
     ERROR_STATE_INDICATOR,
     EXTENDED,
+    EXTENDED_ID_MAX,
     FD,
+    FD_LENGTHS,
     RECORD,
     REMOTE,
+    STANDARD_ID_MAX,
     FrameBatch,
 )
 
@@ -28,7 +31,7 @@ def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) 
         flags: more FrameFlags than the message tells by itself.
 
     Raises:
-        struct.error: an id or a length that no CAN frame has.
+        ValueError: an id or a length that no CAN frame has.
     """
     if message.is_extended_id:
         flags |= EXTENDED
@@ -40,10 +43,16 @@ def record_of(message: can.Message, bus: int, timestamp: float, flags: int = 0) 
             flags |= ERROR_STATE_INDICATOR
     if message.is_error_frame:
         flags |= ERROR
-    elif message.is_remote_frame:
-        return RECORD.pack(timestamp, message.arbitration_id, bus, flags | REMOTE, message.dlc, b"")
-    data = message.data
-    return RECORD.pack(timestamp, message.arbitration_id, bus, flags, len(data), data)
+    elif not 0 <= message.arbitration_id <= (EXTENDED_ID_MAX if message.is_extended_id else STANDARD_ID_MAX):
+        raise ValueError(f"{message.arbitration_id:#x} is no arbitration id of its format")
+    if message.is_remote_frame and not message.is_error_frame:
+        flags |= REMOTE
+        length, data = message.dlc, bytearray()
+    else:
+        length, data = len(message.data), message.data
+    if not 0 <= length <= FD_LENGTHS[-1]:
+        raise ValueError(f"no frame has {length} data bytes")
+    return RECORD.pack(timestamp, message.arbitration_id & EXTENDED_ID_MAX, bus, flags, length, data)
 
 
 def messages_of(batch: FrameBatch, channel: str | None = None) -> Iterator[can.Message]:

@@ -33,12 +33,21 @@ async def in_thread(function: Callable[[], _Result], discard: Callable[[_Result]
     def settle() -> None:
         if not done.cancelled():
             done.set_result(None)
-        elif discard is not None and results:
+        else:
+            throw_away()
+
+    def throw_away() -> None:
+        if discard is not None and results:
             threading.Thread(target=discard, args=results, daemon=True).start()
 
     thread = threading.Thread(target=run, name="opens or closes a bus", daemon=True)
     thread.start()
-    await done
+    try:
+        await done
+    except asyncio.CancelledError:
+        if done.done() and not done.cancelled():  # settled and cancelled in one turn of the loop
+            throw_away()
+        raise
     thread.join()  # it has nothing left to do
     if errors:
         # Taken out of the list: the traceback holds this frame, and must not be held by it in turn,

@@ -153,8 +153,14 @@ class Recording:
         else:
             self._reader = can.LogReader(self._path)
         for message in self._reader:
-            if channel is None or str(message.channel) == channel:
-                yield record_of(message, bus, message.timestamp)
+            if channel is not None and str(message.channel) != channel:
+                continue
+            try:
+                record = record_of(message, bus, message.timestamp)
+            except ValueError:
+                self.lines_skipped += 1
+                continue
+            yield record
 
     def _open_text(self) -> BinaryIO:
         opener = gzip.open if self._path.suffix.lower() == ".gz" else open

@@ -92,14 +92,25 @@ def raw_value(signal: Signal, value: Value) -> int | float:
     if isinstance(value, float) and not math.isfinite(value):
         raise UnwritableValueError(f"{signal.name} cannot be {value}")
     if signal.field.raw_type is RawType.FLOAT:
-        scaling = scaling_of(signal)
-        return (value - scaling.offset) / scaling.factor
+        return _raw_float(signal, value)
     wanted = Decimal(int(value)) if isinstance(value, bool | int) else Decimal(repr(value))
     raw = int(((wanted - signal.offset) / signal.factor + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
     low, high = raw_range(signal.field)
     if not low <= raw <= high:
         raise UnwritableValueError(f"{signal.name} cannot be {value}: {raw} does not fit {signal.field.size} bits")
     return raw
+
+
+def _raw_float(signal: Signal, value: int | float) -> float:
+    scaling = scaling_of(signal)
+    try:
+        raw = (value - scaling.offset) / scaling.factor
+        if math.isfinite(raw):
+            _FLOATS[signal.field.size].pack(raw)
+            return raw
+    except OverflowError:
+        pass  # of the division, or of the smaller float
+    raise UnwritableValueError(f"{signal.name} cannot be {value}: it does not fit a float of {signal.field.size} bits")
 
 
 def signal_frame(message: Message, signal: Signal, value: Value, event: Value | None = None) -> Frame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import json
+import math
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -201,6 +202,8 @@ def signal_value(message: Message, name: str, data: bytes) -> Value | None:
     value = scaling_of(signal).value(raw)
     if not signal.states:
         return value
-    wanted = raw if signal.decoder is BuiltinDecoder.CHOICE else int(value)
-    named = next((state.name for state in signal.states if wanted in state.values), None)
-    return value if named is None and signal.decoder is BuiltinDecoder.CHOICE else named
+    if signal.decoder is BuiltinDecoder.CHOICE:
+        return next((state.name for state in signal.states if raw in state.values), value)
+    if not math.isfinite(value):
+        return None
+    return next((state.name for state in signal.states if int(value) in state.values), None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import can
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +45,18 @@ def test_flags_from_outside_are_kept() -> None:
     message = can.Message(arbitration_id=5, is_extended_id=False, data=b"x")
     (frame,) = FrameBatch(record_of(message, 9, 1.5, OWN))
     assert frame == Frame(5, b"x", 9, False, False, 1.5, FrameFlags.OWN)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"arbitration_id": 0x98DAF110},
+        {"arbitration_id": 0x800, "is_extended_id": False},
+        {"arbitration_id": -1},
+        {"arbitration_id": 1, "is_fd": True, "data": bytes(65), "dlc": 65},
+        {"arbitration_id": 1, "is_remote_frame": True, "dlc": 65},
+    ],
+)
+def test_what_no_frame_has_makes_no_record(fields) -> None:
+    with pytest.raises(ValueError, match=r"no arbitration id|no frame has"):
+        record_of(can.Message(**fields), 1, 0.0)

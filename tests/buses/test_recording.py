@@ -44,6 +44,15 @@ def test_lines_without_sense_count_wherever_they_are(tmp_path: Path) -> None:
     assert recording.lines_skipped == len(LINES)
 
 
+def test_an_id_that_no_frame_has_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    header = "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
+    path.write_text(header + "0.0,0x98DAF110,1,0,0,1,AA==\n0.0,0x1,0,0,0,1,VQ==\n1.0,0x99999999,1,0,0,1,AA==\n")
+    recording = Recording(path, 1)
+    assert read_all(recording, 1024) == [0x55]
+    assert recording.lines_skipped == 2
+
+
 def test_a_line_that_is_no_text_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(LINES[0] + b"x" * (3 * LINE_LIMIT) + b"\n" + LINES[1])

@@ -55,6 +55,9 @@ def test_a_value_is_written_so_that_it_reads_back(options, value, data):
         ({"encoder": lambda signal, value, event: 1 / 0}, 1),
         ({"encoder": lambda signal, value, event: "text"}, 1),
         ({"start": 60}, 1),
+        ({"field": Field(0, 32, raw_type=RawType.FLOAT)}, 1e39),
+        ({"field": Field(0, 64, raw_type=RawType.FLOAT)}, 10**400),
+        ({"field": Field(0, 64, raw_type=RawType.FLOAT), "factor": "1E-9"}, 1e308),
     ],
 )
 def test_what_a_signal_cannot_carry_is_refused(options, value):

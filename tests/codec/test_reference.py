@@ -187,6 +187,15 @@ class TestDecoders(CodecTests):
             b'{"name":"seen","value":"first","event":7}\0{"name":"gear","value":"first"}\0{"name":"test","value":7}\0'
         )
 
+    @pytest.mark.parametrize("bits", ["7fc00000", "7f800000"])
+    def test_what_is_no_number_has_no_state_for_a_handler(self, bits):
+        def handler(context):
+            context.publish("seen", str(context.value("test")))
+
+        field = Field(0, 32, raw_type=RawType.FLOAT)
+        a_plan = plan(signal(field=field, decoder=BuiltinDecoder.STATE, states={"on": [1]}), handlers=(handler,))
+        assert self.say(a_plan, frame(bits)) == b'{"name":"seen","value":"None"}\0'
+
     def test_names_are_escaped_and_never_code(self):
         name = 'it\'s {1/0} "q" \\ \n é %s'
         text = self.say(plan(signal(name, decoder=BuiltinDecoder.NUMBER)), frame("01"))

@@ -42,7 +42,7 @@ class UserInterfaceService(userInterfaceServicer):
             try:
                 await stream.run(display.show)
             finally:
-                if self._displays[session] is display:
+                if self._displays.get(session) is display:  # a later one may be over already
                     del self._displays[session]
                 await display.clear()
 

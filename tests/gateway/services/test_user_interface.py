@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import random
 import time
 
 import grpc
@@ -234,3 +236,21 @@ async def test_a_bridge_without_a_terminal_says_so_at_its_start() -> None:
         os.dup2(own, 0)
         for descriptor in (own, reading, writing):
             os.close(descriptor)
+
+
+async def test_streams_that_replace_one_another_and_are_cancelled_in_any_order(automatic, join, caplog) -> None:
+    caller = await join(automatic)
+    await caller.active_session()
+    randomness = random.Random(1)
+    for _ in range(50):
+        streams = [await show(caller) for _ in range(4)]
+        for stream in streams:
+            await stream.write(Control(control_label=Label(label="x", minimal_display_time=5)))
+        randomness.shuffle(streams)
+        for stream in streams:
+            stream.cancel()
+            await asyncio.sleep(0)
+    stream = await show(caller)
+    await stream.write(YES_NO)
+    assert (await read(stream)).control_yesno.answer
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
