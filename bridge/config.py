@@ -335,7 +335,7 @@ def _check_gateway(gateway: GatewaySettings, source: str) -> None:
         for key in ("client_id", "client_secret"):
             if not getattr(partner, key):
                 raise ConfigurationError(f"{where}.{key}: it is empty, so anybody could start sessions; write one")
-        if any((partner.client_id, partner.cluster_id) == (o.client_id, o.cluster_id) for o in gateway.partner[:index]):
+        if any(partner.client_id == other.client_id for other in gateway.partner[:index]):
             raise ConfigurationError(f"{where}.client_id: there is a partner {partner.client_id!r} already")
     for index, connection in enumerate(gateway.connection):
         _check_connection(connection, f"{source}: gateway.connection[{index}]")

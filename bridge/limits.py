@@ -83,6 +83,7 @@ GRPC_HANDSHAKE_TIMEOUT = 10.0  #: for a new connection to say what HTTP/2 begins
 GRPC_PING_PERIOD = 30.0  #: from a connection's last sign of life to a ping
 GRPC_PING_TIMEOUT = 20.0  #: for its answer; then the other side is gone, and holds nothing any more
 GRPC_IDLE_TIMEOUT = 600.0  #: a connection without a call is closed; clients connect again with their next call
+CALL_DETAILS_LIMIT = 1024  #: characters of why a call is refused; of more than 16 KiB gRPC makes another status
 PARTNER_SESSIONS_LIMIT = 256  #: sessions of one partner that are not over
 SESSIONS_LISTED = 1000  #: sessions that are over and still listed, the newest of all partners
 SESSION_STREAMS_LIMIT = 64  #: streams at once in one session

@@ -250,6 +250,10 @@ def test_the_command_line_adds_to_the_gateways_table(file):
             {"partner": [{"client_id": "x", "client_secret": "y"}] * 2},
             "gateway.partner[1].client_id: there is a partner",
         ),
+        (
+            {"partner": [{"client_id": "x", "client_secret": y, "cluster_id": y} for y in ("001", "002")]},
+            "gateway.partner[1].client_id: there is a partner",
+        ),
         ({"partner": {"client_id": "x"}}, "gateway.partner: write [[gateway.partner]]"),
         (
             {"connection": [{"ecu": [{"request_id": -1, "response_id": 0}]}]},

@@ -22,7 +22,7 @@ from grpc import aio
 from bridge.buses.openobd_calls import CallFailed, Metadata, Security, bearer, call, reach, usable
 from bridge.buses.openobd_origin import Origin
 from bridge.errors import RemoteSessionError
-from bridge.limits import REMOTE_CONFIRM_PERIOD, REMOTE_CONFIRM_TIMEOUT, REMOTE_FINISH_TIMEOUT
+from bridge.limits import REMOTE_CONFIRM_PERIOD, REMOTE_CONFIRM_TIMEOUT, REMOTE_FINISH_TIMEOUT, SESSION_TOKEN_LIFE
 from bridge.openobd.endpoint import TLS_PORT, Endpoint
 from bridge.openobd.messages import (
     BusConfiguration,
@@ -67,6 +67,7 @@ class RemoteSession:
         self._lost = lost
         self._info: SessionInfo | None = None  # of the session that has to be finished
         self._token = ""  # the newest that the server has given
+        self._token_came = 0.0  # monotonic seconds
         self._channel: aio.Channel | None = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -103,7 +104,7 @@ class RemoteSession:
             await self._connect(self._info)
             session = sessionStub(self.channel)
             token = await call(session.authenticate, EmptyMessage(), "the session cannot be claimed", self._token)
-            self._token = usable(token.value)
+            self._keep(token)
             await self._set_up()
         except BaseException as error:
             await self.finish(_failure(str(error) or type(error).__name__))
@@ -179,6 +180,8 @@ class RemoteSession:
             await self.leave()
             if isinstance(error, CallFailed) and error.code in _LOST_FOR_GOOD:
                 return str(error)
+            if time.monotonic() - self._token_came > SESSION_TOKEN_LIFE:
+                return f"its token has run out meanwhile ({error})"
             raise
         return None
 
@@ -200,13 +203,17 @@ class RemoteSession:
         """Use each token that the server gives. Streams that are open already need no other."""
         try:
             async for token in tokens:
-                self._token = usable(token.value)
+                self._keep(token)
             reason = "the other side has ended it"
         except aio.AioRpcError as error:
             reason = str(CallFailed("the connection is lost", error.code(), error.details()))
         except RemoteSessionError as error:
             reason = str(error)
         self._lost(reason)
+
+    def _keep(self, token: SessionToken) -> None:
+        self._token = usable(token.value)
+        self._token_came = time.monotonic()
 
     async def _finish(self, info: SessionInfo, result: ServiceResult) -> None:
         try:

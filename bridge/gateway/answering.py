@@ -16,7 +16,9 @@ from grpc import aio
 from bridge.errors import BusError
 from bridge.gateway.core import Call
 from bridge.gateway.errors import CallError, Status
+from bridge.limits import CALL_DETAILS_LIMIT
 from bridge.policy import WriteRefusedError
+from bridge.visible import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def _answering(behaviour: Behaviour, method: str) -> Behaviour:
 
 async def _abort(call: Call, method: str, status: Status, details: str) -> None:
     try:
-        await call.abort(grpc.StatusCode[status.name], " ".join(details.split()))
+        await call.abort(grpc.StatusCode[status.name], one_line(" ".join(details.split()), CALL_DETAILS_LIMIT))
     except aio.BaseError as error:
         if not _is_gone(error):
             raise

@@ -22,13 +22,14 @@ from bridge.buses.bus import Bus, IsotpChannel, IsotpLayout, Padding, RawChannel
 from bridge.diagnostics.addressing import is_functional, physical_id
 from bridge.errors import BusError
 from bridge.frames import EXTENDED_ID_MAX, FD_LENGTHS, STANDARD_ID_MAX, Frame, FrameBatch
-from bridge.gateway.errors import CallError, Exhausted, InvalidCall, NotFound, Unavailable
+from bridge.gateway.errors import CallError, Exhausted, InvalidCall, NotFound, Unavailable, WrongState
 from bridge.gateway.hearers import Hearers
 from bridge.gateway.sessions import Session
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import (
     PAYLOAD_LIMIT,
     SESSION_CHANNELS_LISTED,
+    SINGLE_FRAME_LIMIT,
     STREAM_CHANNELS_LIMIT,
     TESTER_PRESENT_PERIOD,
 )
@@ -82,6 +83,7 @@ class Conversation(abc.ABC, Generic[Message]):
         self._measured = measured
         self._hearers = hearers
         self._channels: dict[bytes, _Channel] = {}
+        self._listings: list[ConfiguredChannel] = []
         self._buses: set[int] = set()
         self._hearing = ExitStack()
 
@@ -101,9 +103,8 @@ class Conversation(abc.ABC, Generic[Message]):
                 raise Exhausted(f"{STREAM_CHANNELS_LIMIT} channels are the most on one stream")
             opening = type(message)(channel=message.channel)  # to keep, without what else came in the message
             channel = self._channels[key] = self._admit(opening)
-            if len(self._session.channels) < SESSION_CHANNELS_LISTED:
-                listed = self._listed(opening)
-                self._session.channels[listed.SerializeToString(deterministic=True)] = listed
+            self._listings.append(self._listed(opening))
+            self._list(self._listings[-1])
         if message.payload:
             try:
                 data = payload.decode(message.payload)
@@ -132,6 +133,21 @@ class Conversation(abc.ABC, Generic[Message]):
     def lost(self, bus: int, reason: str) -> CallError | None:
         """The error that ends the stream when a bus has gone; None where it is not on that bus."""
         return Unavailable(f"bus {bus} is {reason}") if bus in self._buses else None
+
+    def reconfigured(self) -> CallError | None:
+        """The session's buses were configured anew: the error that ends the stream where one of its own has gone.
+
+        Else its channels go on, and are listed again.
+        """
+        if gone := self._buses - set(self._session.buses.values()):
+            return WrongState(f"the session was configured without bus {min(gone)}")
+        for listed in self._listings:
+            self._list(listed)
+        return None
+
+    def _list(self, listed: ConfiguredChannel) -> None:
+        if len(self._session.channels) < SESSION_CHANNELS_LISTED:
+            self._session.channels[listed.SerializeToString(deterministic=True)] = listed
 
     @abc.abstractmethod
     def _open(self, bus: Bus, message: Message) -> _Channel:
@@ -216,13 +232,13 @@ class _IsotpChannel:
         self._opened: list[IsotpChannel] = []
         self._layout = _layout(channel)
         rules = vehicle.rules(bus.number)
-        functional = is_functional(channel.request_id)
-        peer = physical_id(channel.response_id) if functional else channel.request_id
+        self._functional = is_functional(channel.request_id)
+        peer = physical_id(channel.response_id) if self._functional else channel.request_id
         for request_id in (self._id, peer):
             check_channel(vehicle.grants, rules, request_id, self._extended, address=self._layout.request_address)
         try:
             self._sender = self._join(peer, channel.response_id)
-            if functional:
+            if self._functional:
                 self._sender = self._join(channel.request_id, None)
         except BusError as error:
             self.close()
@@ -244,6 +260,8 @@ class _IsotpChannel:
         """One request."""
         if len(data) > PAYLOAD_LIMIT:
             raise InvalidCall(f"an ISO-TP payload has at most {PAYLOAD_LIMIT} bytes, not {len(data)}")
+        if self._functional and len(data) > SINGLE_FRAME_LIMIT:
+            raise InvalidCall(f"one frame takes at most {SINGLE_FRAME_LIMIT} bytes to all ECUs, not {len(data)}")
         self._check(data)
         self._sender.send(data)
         self._asked_at = self._loop.time()

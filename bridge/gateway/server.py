@@ -9,7 +9,7 @@ import logging
 import os
 import resource
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -107,6 +107,7 @@ class Gateway:
         self._credentials = _credentials(settings)
         self._advertised = _advertised(settings)
         self._partners = partners_from(environment, settings)
+        _check_secrets(self.endpoint, settings, self._partners)
         self._interface = make_user_interface(settings, environment)
         self.core = Core(settings, vehicle, Store(settings.state), partners=self._partners)
         self._server: aio.Server | None = None
@@ -209,13 +210,30 @@ class Gateway:
 
 
 def partners_from(environment: Mapping[str, str], settings: GatewaySettings) -> tuple[PartnerSettings, ...]:
-    """The partner that the environment names; what it leaves out is the first partner's of the settings."""
+    """All partners, at least the bench's. What the environment names takes the place of the first one's.
+
+    Raises:
+        ConfigurationError: it names the client id of another one.
+    """
+    first, *others = settings.partner or (BENCH_PARTNER,)
     named = {key: value for key, variable in _PARTNER_VARIABLES.items() if (value := environment.get(variable))}
-    if not named:
-        return ()
-    first = settings.partner[0] if settings.partner else BENCH_PARTNER
-    whole = {key: named.get(key, getattr(first, key)) for key in _PARTNER_VARIABLES}
-    return (PartnerSettings(**whole), *settings.partner[1:])
+    partner = PartnerSettings(**{key: named.get(key, getattr(first, key)) for key in _PARTNER_VARIABLES})
+    if any(other.client_id == partner.client_id for other in others):
+        raise ConfigurationError(
+            f"{_PARTNER_VARIABLES['client_id']}: there is a [[gateway.partner]] {partner.client_id!r} already"
+        )
+    return (partner, *others)
+
+
+def _check_secrets(endpoint: Endpoint, settings: GatewaySettings, partners: Iterable[PartnerSettings]) -> None:
+    """TLS tells callers who the gateway is, and the gateway nothing of who calls: that takes a secret."""
+    if endpoint.loopback or settings.insecure:
+        return
+    if any(partner.client_secret == BENCH_PARTNER.client_secret for partner in partners):
+        raise ConfigurationError(
+            "gateway.partner: other machines reach the gateway, and everybody knows the bench's secret; write a "
+            "[[gateway.partner]] with a client_id and a client_secret of your own"
+        )
 
 
 def _listening(settings: GatewaySettings) -> Endpoint:

@@ -40,6 +40,7 @@ class Session:
     configuration: list[BusConfiguration] = field(default_factory=list)  #: as configureBus had it
     buses: dict[str, int] = field(default_factory=dict)  #: its CAN buses: bus name -> OpenXC's bus number
     channels: dict[bytes, ConfiguredChannel] = field(default_factory=dict)  #: opened so far, by their content
+    reconfigured: set[Callable[[], None]] = field(default_factory=set)  #: called when its buses were configured anew
     muted: bool = True  #: OpenXC clients may not write on its buses
     claimed: bool = False  #: somebody has authenticated in it
     ended: deque[Context] = field(default_factory=deque)  #: contexts that are over and may still be monitored

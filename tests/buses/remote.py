@@ -203,10 +203,10 @@ class Remote:
         """Kill the gateway; the vehicle stays."""
         await self.bench.gateway.stop()
 
-    async def begin_gateway(self) -> None:
+    async def begin_gateway(self, **changes: str) -> None:
         """Another one in its place, which knows nothing of the sessions before."""
         core = self.bench.gateway.core
-        self.bench.gateway = Gateway(msgspec.structs.replace(core.settings), core.vehicle, {})
+        self.bench.gateway = Gateway(msgspec.structs.replace(core.settings, **changes), core.vehicle, {})
         await self.bench.gateway.start()
         self._gateway_is_up()
 

@@ -16,7 +16,7 @@ from bridge.frames import Frame, FrameBatch
 from bridge.gateway.states import State
 from tests.contract.harness import Peer
 
-from .remote import ask, engine, lost_and_found, opened, until, until_gone, until_up
+from .remote import Wire, ask, engine, lost_and_found, opened, until, until_gone, until_up
 
 NEVER = Backoff(1e6, 1e6, lambda: 1.0)
 NOBODY = 0x7E5  #: a request id that no ECU answers
@@ -215,3 +215,23 @@ class TestLosses:
         remote.wire.jolt()
         await lost_and_found(listener)
         assert remote.states == [State.ACTIVE]
+
+    async def test_a_session_whose_endpoint_stays_away_is_given_up_when_its_token_has_run_out(
+        self, remote, monkeypatch
+    ) -> None:
+        """Other than the account's, the session's endpoint is the cloud's to choose, and may be no more."""
+        monkeypatch.setattr("bridge.buses.openobd_session.SESSION_TOKEN_LIFE", 0.0)
+        account = Wire()
+        await account.mend()
+        account.target = remote.wire.target
+        bus = remote.bus(port=account.port)
+        listener = await opened(bus)
+        await remote.wire.cut()  # sessions were behind it, for good
+        await until_gone(listener)
+        await remote.end_gateway()
+        await remote.begin_gateway(advertise=f"127.0.0.1:{account.port}")
+        account.target = remote.wire.target
+        await until_up(listener)
+        assert await ask(engine(bus), "3E00") == "7E00"
+        await bus.close()
+        await account.cut()

@@ -14,9 +14,10 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from grpc import aio
 
-from bridge.config import PartnerSettings
+from bridge.config import GatewaySettings, PartnerSettings
 from bridge.errors import ConfigurationError
 from bridge.gateway import server, tokens
+from bridge.gateway.core import BENCH_PARTNER
 from bridge.limits import GRPC_MESSAGE_LIMIT, PARTNER_SESSIONS_LIMIT, SESSION_STREAMS_LIMIT
 from bridge.openobd.messages import (
     Authenticate,
@@ -176,8 +177,12 @@ async def test_insecure_is_allowed_where_it_is_said_and_warned_about(caplog) -> 
 
 
 async def test_tls_beyond_loopback_needs_no_word(files, authority, caplog) -> None:
-    async with Bench(listen="0.0.0.0:0", **tls(files)) as bench:
-        await log_in(secure_channel(authority, f"127.0.0.1:{bench.gateway.endpoint.port}"))
+    own = PartnerSettings(client_id="own", client_secret="a secret of its own")
+    async with (
+        Bench(listen="0.0.0.0:0", **tls(files), partner=(own,)) as bench,
+        Caller(secure_channel(authority, f"127.0.0.1:{bench.gateway.endpoint.port}")) as caller,
+    ):
+        assert await caller.log_in(own.client_id, own.client_secret)
     assert not [record for record in caplog.records if record.name.startswith("bridge.")]
 
 
@@ -288,6 +293,26 @@ async def test_a_message_of_a_stream_that_is_too_long_ends_that_stream_only(call
     )
     assert (await other.read()).connected
     other.cancel()
+
+
+def test_the_secret_that_everybody_knows_is_none_beyond_loopback(files) -> None:
+    everywhere = {"listen": "0.0.0.0:0", **tls(files)}
+    own = PartnerSettings(client_id="own", client_secret="a secret of its own")
+    assert "write a [[gateway.partner]]" in mistake(**everywhere)
+    assert "write a [[gateway.partner]]" in mistake(**everywhere, partner=(own, BENCH_PARTNER))
+    Bench(**everywhere, partner=(own,))
+    Bench(listen="0.0.0.0:0", insecure=True)
+
+
+def test_the_environment_s_partner_takes_the_first_one_s_place_and_nobody_else_s() -> None:
+    own, other = (PartnerSettings(client_id=name, client_secret=f"{name}'s") for name in ("own", "other"))
+    settings = GatewaySettings(partner=(own, other))
+    assert server.partners_from({}, settings) == (own, other)
+    assert server.partners_from({}, GatewaySettings()) == (BENCH_PARTNER,)
+    named = server.partners_from({"OPENOBD_PARTNER_CLIENT_ID": "named"}, settings)
+    assert named == (PartnerSettings(client_id="named", client_secret="own's"), other)
+    with pytest.raises(ConfigurationError, match=r"there is a \[\[gateway.partner]] 'other' already"):
+        server.partners_from({"OPENOBD_PARTNER_CLIENT_ID": "other"}, settings)
 
 
 async def test_a_partner_has_a_bounded_number_of_sessions(open_bench, join) -> None:

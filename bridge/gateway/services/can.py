@@ -42,9 +42,15 @@ class CanService(canServicer):
                 if error := conversation.lost(bus, reason):
                     stream.end(error)
 
+            def reconfigured() -> None:
+                if error := conversation.reconfigured():
+                    stream.end(error)
+
             self._core.bus_watchers.add(bus_lost)
+            session.reconfigured.add(reconfigured)
             try:
                 await stream.run(conversation.receive)
             finally:
                 self._core.bus_watchers.discard(bus_lost)
+                session.reconfigured.discard(reconfigured)
                 conversation.close()

@@ -45,6 +45,8 @@ class ConfigService(configServicer):
         session.buses = buses
         session.configuration = configuration
         session.channels.clear()
+        for told in list(session.reconfigured):
+            told()
         self._core.sessions.note_changed(session)
         for bus in configuration:
             if kind := _OTHER_BUSES.get(bus.WhichOneof("BusDefinition")):

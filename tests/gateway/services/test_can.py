@@ -431,3 +431,32 @@ async def test_a_client_that_leaves_leaves_nothing(driver, bench) -> None:
             await configuration(driver)
     assert not bench.buses[1].channels.heard_ids
     assert not bench.gateway.core.bus_watchers
+
+
+async def test_a_stream_on_a_bus_that_the_session_no_longer_has_ends(bench, caller) -> None:
+    await configure(caller, hs(), hs(3, 11, "ms"))
+    leaving, staying = await isotp(caller), await raw(caller, RawChannel(bus_name="ms", response_id=0x123))
+    assert await leaving.ask("3E00") == "7E00"
+    await opened(caller, 2)
+    await configure(caller, hs(3, 11, "ms"))
+    code, details = await leaving.end()
+    assert (code, details) == (grpc.StatusCode.FAILED_PRECONDITION, "the session was configured without bus 1")
+    assert bench.muted == {2}
+    listed = (await configuration(caller)).channels
+    assert [channel.raw_channel.response_id for channel in listed] == [0x123]
+    staying.call.cancel()
+
+
+async def test_what_no_frame_to_all_ecus_takes_makes_no_sense(caller) -> None:
+    await configure(caller, hs())
+    talk = await isotp(caller, IsotpChannel(bus_name="hs", request_id=0x7DF, response_id=0x7E8))
+    await talk.send("22F190F18CF195F197")
+    code, details = await talk.end()
+    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "one frame takes at most 7 bytes to all ECUs, not 9")
+
+
+async def test_a_refusal_that_repeats_what_was_sent_is_cut(caller) -> None:
+    talk = await isotp(caller, IsotpChannel(bus_name="x" * 60000, request_id=0x7E0, response_id=0x7E8))
+    code, details = await talk.end()
+    assert (code, details[-3:]) == (grpc.StatusCode.NOT_FOUND, "...")
+    assert details.startswith("the session has no CAN bus 'xxx")
