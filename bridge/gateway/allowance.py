@@ -16,12 +16,16 @@ class Allowance:
         self._saved = float(burst)
         self._at = float("-inf")
 
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed at `now` (monotonic seconds); then it is taken."""
+    def has(self, now: float) -> bool:
+        """Whether one more is allowed at `now` (monotonic seconds)."""
         if now > self._at:
             self._saved = min(self._burst, self._saved + self._rate * (now - self._at))
             self._at = now
-        if self._saved < 1:
+        return self._saved >= 1
+
+    def take(self, now: float) -> bool:
+        """The same; then it is taken."""
+        if not self.has(now):
             return False
         self._saved -= 1
         return True

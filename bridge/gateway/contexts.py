@@ -29,6 +29,8 @@ class Context:
         self.user_interface: bool = parent is None or (parent.user_interface and parent.state is not State.ACTIVE)
         self.claimed = False  #: somebody has authenticated
         self.streams = 0  #: of its holder's, open now
+        self.called_at = float("-inf")  #: monotonic seconds of its holder's last call
+        self.leaving = False  #: with that its holder may have meant to finish it
         self.function_id = ""  #: which function runs here, as soon as that is certain
         self.arguments = Variables(room)
         self.results = Variables(room)

@@ -19,6 +19,7 @@ from bridge.gateway.broker import Broker
 from bridge.gateway.connections import Connection, Connections
 from bridge.gateway.contexts import Context
 from bridge.gateway.errors import Unauthenticated
+from bridge.gateway.guesses import Guesses
 from bridge.gateway.health import Health, Report
 from bridge.gateway.hearers import Hearers
 from bridge.gateway.scanning import Scanner
@@ -30,6 +31,8 @@ from bridge.gateway.variables import TICKET_KEY, VIN_KEY, ConnectionVariables, R
 from bridge.gateway.vehicle import Vehicle
 from bridge.limits import CONNECTION_VARIABLES_SIZE_LIMIT
 from bridge.openobd.messages import Authenticate
+from bridge.seldom import SeldomLog
+from bridge.visible import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -75,17 +78,21 @@ class Core:
         self.function_ids = FunctionIds(store)
         self.broker = Broker(self.function_ids, settings.function_call_timeout, settings.idle_stream_timeout)
         self.bus_watchers: set[Callable[[int, str], None]] = set()  #: told (bus number, state) when a bus is lost
+        self._guesses = Guesses()
+        self._wrong_credentials = SeldomLog(_log)
         self._muted: frozenset[int] = frozenset()
         self._notes: dict[tuple[str, Connection], Variables] = {}
 
     # Who calls
 
-    def partner(self, request: Authenticate) -> str:
-        """The client id of the partner whose credentials these are.
+    def partner(self, request: Authenticate, peer: str) -> str:
+        """The client id of the partner whose credentials these are; `peer` is who sends them, as gRPC names it.
 
         Raises:
             Unauthenticated: nobody's.
+            Exhausted: the peer's address was wrong too often of late.
         """
+        self._guesses.check(peer, self.clock())
         found = None
         for partner in self.partners:  # all of them, so that the time tells nothing
             same = [
@@ -99,6 +106,8 @@ class Core:
             if all(same):
                 found = partner.client_id
         if found is None:
+            self._guesses.note(peer, self.clock())
+            self._wrong_credentials.warning("wrong credentials from %s", one_line(peer))
             raise Unauthenticated("wrong client id, client secret or cluster id")
         return found
 

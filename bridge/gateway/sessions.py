@@ -18,7 +18,13 @@ from bridge.gateway.errors import Exhausted, NotFound, WrongState
 from bridge.gateway.states import Event, State
 from bridge.gateway.tokens import Claim, TokenKind, Tokens
 from bridge.gateway.variables import Room, Variables
-from bridge.limits import CONTEXT_DEPTH_LIMIT, ENDED_CONTEXTS_LIMIT, PARTNER_SESSIONS_LIMIT, SESSIONS_LISTED
+from bridge.limits import (
+    CONTEXT_DEPTH_LIMIT,
+    ENDED_CONTEXTS_LIMIT,
+    LEAVING_GRACE,
+    PARTNER_SESSIONS_LIMIT,
+    SESSIONS_LISTED,
+)
 from bridge.openobd.messages import BusConfiguration, ConfiguredChannel, ServiceResult
 
 BY_AUTHENTICATION = frozenset((TokenKind.AUTHENTICATION,))
@@ -192,6 +198,8 @@ class Sessions:
         assert isinstance(context, Context)
         if context.state.final and claim.kind is not TokenKind.MONITOR:
             raise WrongState(f"the session or its function context is {context.state.value}")
+        if claim.kind is not TokenKind.MONITOR:
+            context.called_at, context.leaving = now, False
         return context
 
     def claim(self, token: str, kinds: frozenset[TokenKind], now: float) -> Claim:
@@ -262,16 +270,19 @@ class Sessions:
         """Finish a context; the session, too, where it is the first one.
 
         A caller whose function could not be started finishes the inner context with its own token:
-        while one lives within, that one ends and the caller's stays.
+        while one lives within, that one ends and the caller's stays. But where that function runs already, the
+        caller may have been interrupted, and have meant its own end: then it makes no other call.
         """
-        self._end(self.of(context), (context.inner or context).chain, Event.FINISH, result)
+        ended = context.inner or context
+        self._end(self.of(context), ended.chain, Event.FINISH, result)
+        context.leaving = ended is not context and ended.claimed
 
     def fail_abandoned(self, now: float) -> None:
         """End what nobody can end any more, so that callers stop waiting and buses are free again.
 
         That is the innermost context of a session when every token to act in it has run out, and none of its
-        streams is open. A session that nobody has claimed yet stays, as long as there is room for it: its
-        partner may ask for another token.
+        streams is open; or when its holder meant to finish it and has gone since. A session that nobody has
+        claimed yet stays, as long as there is room for it: its partner may ask for another token.
         """
         for session in self.open:
             context = session.innermost
@@ -280,11 +291,13 @@ class Sessions:
 
     def _held(self, session: Session, context: Context, now: float) -> bool:
         """Whether somebody can act in a context, or may still hear from the monitor of an inner one how to."""
+        if context.streams > 0:
+            return True
+        if context.leaving and now - context.called_at > LEAVING_GRACE:
+            return False
         inner_ones = (each for each in session.ended if each.parent is context)
-        return (
-            context.streams > 0
-            or any(self._tokens.any_held(kind, context, now) for kind in BY_EITHER)
-            or any(self._tokens.any_held(TokenKind.MONITOR, each, now) for each in inner_ones)
+        return any(self._tokens.any_held(kind, context, now) for kind in BY_EITHER) or any(
+            self._tokens.any_held(TokenKind.MONITOR, each, now) for each in inner_ones
         )
 
     def parent_token(self, context: Context, now: float) -> str:

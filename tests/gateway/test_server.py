@@ -295,6 +295,17 @@ async def test_a_message_of_a_stream_that_is_too_long_ends_that_stream_only(call
     other.cancel()
 
 
+async def test_wrong_credentials_are_told_without_the_secret_and_seldom(bench, join, caplog) -> None:
+    caller = await join(bench)
+    for number in range(20):
+        request = Authenticate(client_id="bench-client", client_secret=f"guess {number}", cluster_id="001")
+        status = await refused(caller.sessionController.getSessionControllerToken(request))
+        assert status is grpc.StatusCode.UNAUTHENTICATED
+    [line] = [record.getMessage() for record in caplog.records if record.name.startswith("bridge.")]
+    assert line.startswith("wrong credentials from ipv4:127.0.0.1:")
+    assert await caller.log_in()
+
+
 def test_the_secret_that_everybody_knows_is_none_beyond_loopback(files) -> None:
     everywhere = {"listen": "0.0.0.0:0", **tls(files)}
     own = PartnerSettings(client_id="own", client_secret="a secret of its own")

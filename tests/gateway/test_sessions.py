@@ -31,6 +31,7 @@ from bridge.gateway.tokens import TokenKind, Tokens
 from bridge.limits import (
     CONTEXT_DEPTH_LIMIT,
     ENDED_CONTEXTS_LIMIT,
+    LEAVING_GRACE,
     PARTNER_SESSIONS_LIMIT,
     VARIABLES_SIZE_LIMIT,
 )
@@ -180,6 +181,40 @@ def test_the_caller_finishes_what_it_has_started_first(
     assert session.state is (State.ACTIVE if by_function else State.AVAILABLE)
     sessions.finish(caller, SUCCESS)
     assert session.state is State.FINISHED
+
+
+def test_a_caller_that_was_interrupted_while_its_function_ran_leaves_no_session_behind(sessions: Sessions) -> None:
+    """openOBD's library finishes once then, with the caller's token, and has gone."""
+    session, _ = start(sessions)
+    token = sessions.authenticate(session.root, 0.0)
+
+    def interrupted(now: float) -> Context:
+        inner, _, _ = sessions.start_context(session.root, now)
+        sessions.authenticate(inner, now)
+        caller = sessions.context(token, BY_EITHER, now)
+        sessions.finish(caller, FAILURE)
+        return caller
+
+    interrupted(1.0)
+    sessions.fail_abandoned(1.0 + LEAVING_GRACE)
+    assert session.state is State.ACTIVE
+    opens(sessions, token, 1.0 + LEAVING_GRACE)  # it goes on
+    sessions.fail_abandoned(100.0)
+    assert session.state is State.ACTIVE
+    with interrupted(100.0).held():
+        sessions.fail_abandoned(101.0 + LEAVING_GRACE)
+        assert session.state is State.ACTIVE
+    sessions.fail_abandoned(101.0 + LEAVING_GRACE)
+    assert session.state is State.FAILED
+
+
+def test_a_caller_whose_function_was_not_started_goes_on(sessions: Sessions) -> None:
+    session, _ = start(sessions)
+    token = sessions.authenticate(session.root, 0.0)
+    sessions.start_context(session.root, 0.0)
+    sessions.finish(sessions.context(token, BY_EITHER, 0.0), FAILURE)
+    sessions.fail_abandoned(LIFE - 1)
+    assert session.state is State.ACTIVE
 
 
 def test_contexts_within_one_another_are_bounded(sessions: Sessions) -> None:

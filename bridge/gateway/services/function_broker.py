@@ -44,7 +44,7 @@ class FunctionBrokerService(functionBrokerServicer):
 
     async def getFunctionBrokerToken(self, request: Authenticate, call: Call) -> FunctionBrokerToken:
         """A broker token for a partner's credentials."""
-        return FunctionBrokerToken(value=self._token(self._core.partner(request)))
+        return FunctionBrokerToken(value=self._token(self._core.partner(request, call.peer())))
 
     async def openFunctionStream(self, request: object, call: Call) -> None:
         """Functions are online on this stream as long as it is open, and are called through it."""

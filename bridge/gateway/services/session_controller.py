@@ -30,7 +30,7 @@ class SessionControllerService(sessionControllerServicer):
 
     async def getSessionControllerToken(self, request: Authenticate, call: Call) -> SessionControllerToken:
         """A controller token for a partner's credentials."""
-        partner = self._core.partner(request)
+        partner = self._core.partner(request, call.peer())
         return SessionControllerToken(
             value=self._core.tokens.issue(TokenKind.CONTROLLER, partner, partner, self._core.clock())
         )
