@@ -82,7 +82,9 @@ class RawChannel(Protocol):
 DataReceiver = Callable[[bytes], None]  #: gets each frame's data of a raw channel, on the loop's thread
 PayloadReceiver = Callable[[bytes], None]  #: gets each whole payload of a channel, on the loop's thread
 ChannelFailure = Callable[[str], None]  #: gets a line about a transfer that failed (time-out, overflow)
-ChannelProgress = Callable[[], None]  #: hears that a part of a payload came (first or consecutive frames)
+#: Hears that a longer payload gets on: parts of it came (first or consecutive frames), or, of a payload that this
+#: very channel sends, consecutive frames left or flow control came.
+ChannelProgress = Callable[[], None]
 
 
 class Bus(abc.ABC):
@@ -141,7 +143,8 @@ class Bus(abc.ABC):
 
         With `response_id` None it only sends, single frames: a functional address. Any number
         of channels may be open at once; two with the same response id both hear it. `progress`
-        is called when parts of a longer payload arrive, once for parts that arrive together.
+        is called when parts of a longer payload arrive, once for parts that arrive together, and
+        while a longer payload of this channel's own is sent.
 
         Raises:
             BusError: ids that the format does not have, or that are the same; an address that

@@ -134,9 +134,11 @@ class Link:
         self._outgoing: list[bytes] = []
         self._failures: list[tuple[_Channel | None, str]] = []  # None means every channel
         self._parts_heard = False
+        self._sending_moved = False  # by flow control or a consecutive frame, and its sender does not know yet
         self._advancing = False
         self._timer: asyncio.TimerHandle | None = None
         self._heard_address = address_byte(key.layout.response_address)
+        self._sent_kind_at = len(address_byte(key.layout.request_address))
         self._padding_is_doubtful = key.layout.padding is Padding.DETECTED
         self._layer = _Layer(
             rxfn=self._next_frame,
@@ -232,6 +234,7 @@ class Link:
                 return False
             if 0x80 <= data[start + 2] <= 0xF0 or data[start + 2] >= 0xFA:
                 data = data[: start + 2] + bytes([_RESERVED_STMIN_MEANS]) + data[start + 3 :]
+            self._sending_moved = True
         else:
             return False
         if self._padding_is_doubtful and len(data) < FRAME_LENGTH:
@@ -256,14 +259,15 @@ class Link:
         try:
             if self._parts_heard:
                 self._parts_heard = False
-                for channel in list(self._channels):
-                    if channel.progress is not None and channel.link is not None:
-                        channel.progress()
+                self._tell_progress(list(self._channels))
             more = True
             while more:
                 self._start_next_payload()
                 self._layer.process()
                 self._flush()
+                if self._sending_moved:
+                    self._sending_moved = False
+                    self._tell_progress([self._sender] if self._sender is not None else [])
                 if not self._layer.transmitting():
                     self._sender = None
                 self._report()
@@ -281,6 +285,11 @@ class Link:
         if self._outgoing:
             frames, self._outgoing = self._outgoing, []
             self._send_frames(FrameBatch(b"".join(frames)))
+
+    def _tell_progress(self, channels: list[_Channel]) -> None:
+        for channel in channels:
+            if channel.progress is not None and channel.link is not None:
+                channel.progress()
 
     def _report(self) -> None:
         """Tell the channels; any of them may send, close or open others in its answer."""
@@ -312,6 +321,7 @@ class Link:
         self._outgoing.clear()
         self._waiting.clear()
         self._failures.clear()
+        self._sending_moved = False
         self._sender = None
 
     # Timers: can-isotp's own advice on when to come back is a poll, so its deadlines are read instead.
@@ -347,6 +357,8 @@ class Link:
         return self._frames.popleft() if self._frames else None
 
     def _collect(self, message: isotp.CanMessage) -> None:
+        if message.data[self._sent_kind_at] >> 4 == _CONSECUTIVE_FRAME:
+            self._sending_moved = True
         flags = EXTENDED if message.is_extended_id else 0
         self._outgoing.append(pack(0.0, message.arbitration_id, self._number, flags, bytes(message.data)))
 

@@ -58,8 +58,10 @@ from bridge.profile.plan import DiagnosticDecoder
 
 MIN_FREQUENCY = 1e-5  #: Hz, about once a day; slower is a mistake
 # A long request's time-out must begin when its last frame is out (P2, ISO 14229-2), which only the
-# channel knows. It may wait for the first flow control for N_Bs (ISO 15765-2) and then for STmin
-# before each further frame; ECUs that ask for more than 10 ms need progress() to be called.
+# channel knows. It waits for each flow control for N_Bs (ISO 15765-2), and before each further frame
+# for STmin, up to 127 ms. Each of these steps is reported by progress(), which gives the time for the
+# next one: the channel, and not this clock, ends a transfer that has stopped. The allowance below is
+# for what progress() does not tell: how long the frames take on a slow bus, and a bus far away.
 _SEPARATION_TIME = 0.01  #: s
 _CONSECUTIVE_FRAME_BYTES = 7
 
@@ -239,12 +241,14 @@ class DiagnosticManager:
     def progress(self, channel: ChannelAddress, now: float) -> None:
         """A frame of a longer payload went over the channel, in or out: its request waits a full time-out from now.
 
+        A request that is itself longer than a frame may still wait for flow control, and gets the time for that.
         A frame does not say whose payload it is part of: the physical request's where there is one, or
         else a recurring one with long responses would keep a functional one in flight for ever.
         """
         for entry in self._listening(channel)[:1]:
-            if now + self._timeout > entry.deadline:
-                entry.deadline = now + self._timeout
+            deadline = now + self._timeout + _next_step_allowance(len(entry.layout.payload))
+            if deadline > entry.deadline:
+                entry.deadline = deadline
                 self._agenda.set(entry, entry.time_out())
 
     def channel_failed(self, channel: ChannelAddress, reason: str, now: float) -> list[Event]:
@@ -427,4 +431,9 @@ def _transfer_allowance(size: int) -> float:
     """How long the sending of a payload of `size` bytes may take before its time-out begins, in seconds."""
     if size <= limits.SINGLE_FRAME_LIMIT:
         return 0.0
-    return limits.FLOW_CONTROL_TIMEOUT + math.ceil(size / _CONSECUTIVE_FRAME_BYTES) * _SEPARATION_TIME
+    return _next_step_allowance(size) + math.ceil(size / _CONSECUTIVE_FRAME_BYTES) * _SEPARATION_TIME
+
+
+def _next_step_allowance(size: int) -> float:
+    """How long the sending of a payload of `size` bytes may stand still without being lost, in seconds."""
+    return limits.FLOW_CONTROL_TIMEOUT if size > limits.SINGLE_FRAME_LIMIT else 0.0

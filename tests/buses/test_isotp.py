@@ -173,6 +173,30 @@ async def test_parts_that_arrive_together_are_one_progress(wire: Wire) -> None:
     assert ends.parts == 1
 
 
+async def test_what_is_sent_in_parts_makes_progress_for_its_sender_alone(wire: Wire) -> None:
+    sender, other = Ends(wire), Ends(wire)
+    sender.channel.send(bytes(6 + 7 * 4))
+    assert sender.parts == 0
+    wire.feed(b"\x31\x00\x00")  # wait
+    assert sender.parts == 1
+    wire.feed(b"\x30\x01\x00")  # one frame
+    assert sender.parts == 2
+    wire.feed(b"\x30\x00\x01")  # three, a millisecond apart
+    await wire.sends(5)
+    assert 4 <= sender.parts <= 6  # a slow machine may send two in one turn
+    assert other.parts == 0
+
+
+async def test_progress_is_seen_behind_an_address_byte(wire: Wire) -> None:
+    ends = Ends(wire, layout=IsotpLayout(request_address=0x20, response_address=0xF1))
+    ends.channel.send(bytes(5 + 6 * 2))
+    wire.feed(b"\xf1\x30\x00\x01")
+    heard = ends.parts
+    assert heard
+    await wire.sends(3)
+    assert ends.parts > heard
+
+
 async def test_the_other_side_chooses_block_size_and_separation_time(wire: Wire) -> None:
     ends = Ends(wire)
     ends.channel.send(bytes(6 + 7 * 5))

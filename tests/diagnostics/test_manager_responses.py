@@ -5,7 +5,7 @@ import pytest
 from bridge.diagnostics.addressing import FUNCTIONAL_EXTENDED_ID, FUNCTIONAL_ID, ChannelAddress, channels
 from bridge.openxc.messages import DiagnosticResponse
 
-from .bench import ANSWERED, ENGINE, EVERYBODY, TIMED_OUT, answer, bench, ecu, recurring, request
+from .bench import ANSWERED, ENGINE, EVERYBODY, FAILED, TIMED_OUT, answer, bench, ecu, recurring, request
 
 
 class TestFunctional:
@@ -272,6 +272,33 @@ class TestLongPayloads:
         assert len(b.manager) == 1
         b.receive(b"\x6e\xf1\x90")
         assert b.messages()[0].success
+
+    def test_a_long_request_lasts_as_long_as_its_sending_makes_progress(self):
+        b = bench()
+        b.add(request(mode=0x2E, pid=0xF190, payload=bytes(97)))
+        for step in range(1, 15):  # STmin 127 ms
+            b.manager.progress(ENGINE, 100.0 + step * 0.127)
+        b.poll_at(101.85)
+        b.receive(b"\x6e\xf1\x90")
+        assert b.messages()[0].success
+
+    def test_a_long_request_that_is_told_to_wait_waits_for_the_next_flow_control(self):
+        b = bench()
+        b.add(request(mode=0x2E, pid=0xF190, payload=bytes(97)))
+        for now in (100.9, 101.8, 102.7):
+            b.poll_at(now)
+            b.manager.progress(ENGINE, now)
+        b.poll_at(103.7)  # N_Bs is up: what stops here, the channel reports
+        assert len(b.manager) == 1
+        b.fail(reason="no flow control")
+        assert b.outcomes() == [FAILED]
+
+    def test_a_long_request_that_nobody_answers_is_given_up(self):
+        b = bench()
+        b.add(request(mode=0x2E, pid=0xF190, payload=bytes(97)))
+        b.manager.progress(ENGINE, 102.0)
+        b.poll_at(103.11)
+        assert b.outcomes() == [TIMED_OUT]
 
     def test_parts_of_a_physical_answer_do_not_hold_a_functional_request(self):
         b = bench()
