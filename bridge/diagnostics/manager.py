@@ -216,8 +216,9 @@ class DiagnosticManager:
         """Take a whole ISO-TP payload from a channel. Whatever answers no request is dropped.
 
         A payload does not say whether a physical or a functional request caused it, so a positive
-        one answers both where both match. A negative one does not even name its PID: it is taken
-        for the physical request's, since ECUs keep most of them back in functional addressing.
+        one answers both where both match. A negative one, and so one that says pending, does not even
+        name its PID: it is taken for the physical request's, since ECUs keep most of them back in
+        functional addressing.
         """
         events: list[Event] = []
         if channel.response_id is None:
@@ -228,13 +229,13 @@ class DiagnosticManager:
             if answer is None:
                 continue
             if isinstance(answer, Negative):
+                if refused:
+                    continue
+                refused = True
                 if answer.code == RESPONSE_PENDING:
                     entry.pending[channel.response_id] = now + self._pending_timeout
                     self._agenda.set(entry, entry.time_out())
                     continue
-                if refused:
-                    continue
-                refused = True
             self._answered(entry, channel.response_id, answer, now, events)
         return events
 

@@ -92,6 +92,25 @@ class TestFunctional:
         b.receive(b"\x7f\x01\x12")
         assert [(message.id, message.pid) for message in b.messages()][1:] == [(2024, 0x0C)]
 
+    def test_beside_a_physical_one_a_pending_response_is_for_that(self):
+        b = bench()
+        b.add(request(id=FUNCTIONAL_ID, mode=0x22, pid=0xF187))
+        b.add(request(mode=0x22, pid=0xFD10))
+        b.receive(b"\x7f\x22\x78")
+        b.poll_at(100.1)
+        assert [each.id for _, each in b.manager.requests()] == [0x7E0]
+        b.poll_at(104.9)
+        b.receive(b"\x62\xfd\x10\x01")
+        assert [message.id for message in b.messages()] == [0x7E0]
+
+    def test_beside_a_physical_one_of_another_service_a_pending_response_is_for_the_functional_one(self):
+        b = bench()
+        b.add(request(id=FUNCTIONAL_ID))
+        b.add(request(mode=0x22, pid=0xFD10))
+        b.receive(b"\x7f\x01\x78")
+        b.poll_at(100.1)
+        assert [each.id for _, each in b.manager.requests()] == [FUNCTIONAL_ID]
+
 
 class TestResponses:
     def test_multiple_responses_stays_open_for_the_whole_time_out(self):
