@@ -3,6 +3,9 @@
 `[mode][PID, none or 1 or 2 bytes][payload]`; a positive response echoes mode + 0x40 and the PID, a
 negative one is `7F [mode] [code]`. It must not know ids, buses or time.
 
+In some services the PID is a sub-function, whose bit 7 asks an ECU not to answer positively. One that
+has said 0x78, responsePending, answers all the same, with that bit clear (ISO 14229-1).
+
 The PID has as many bytes as its mode says (openxc.pids); a profile's `pid_length` says it for what
 does not fit that.
 """
@@ -20,6 +23,8 @@ from bridge.openxc.pids import pid_length
 RESPONSE_PENDING = 0x78  #: requestCorrectlyReceived-ResponsePending (ISO 14229-1): the answer comes later
 _NEGATIVE = 0x7F
 _POSITIVE_OFFSET = 0x40
+_SUPPRESS_POSITIVE = 0x80  # suppressPosRspMsgIndicationBit, in a sub-function
+_SERVICES_WITH_SUB_FUNCTION = frozenset({0x10, 0x11, 0x19, 0x27, 0x28, 0x29, 0x2C, 0x31, 0x3E, 0x83, 0x85, 0x86, 0x87})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Layout:
 
     mode: int
     payload: bytes  #: the whole ISO-TP payload to send
-    echo: bytes | None  #: how a positive response begins; None: the mode cannot have one
+    echoes: tuple[bytes, ...]  #: how a positive response may begin, all of one length; none: the mode cannot have one
 
     def classify(self, payload: bytes) -> Answer | None:
         """What a received ISO-TP payload is to this request; None: nothing, it answers something else."""
@@ -53,9 +58,9 @@ class Layout:
             if len(payload) < 3 or payload[1] != self.mode or not payload[2]:
                 return None
             return Negative(payload[2])
-        if self.echo is None or not payload.startswith(self.echo):
+        if not payload.startswith(self.echoes):
             return None
-        return Positive(payload[len(self.echo) :])
+        return Positive(payload[len(self.echoes[0]) :])
 
 
 def lay_out(request: DiagnosticRequest, length: int | None = None) -> Layout:
@@ -82,7 +87,16 @@ def lay_out(request: DiagnosticRequest, length: int | None = None) -> Layout:
     limit = SINGLE_FRAME_LIMIT if is_functional(request.id) else PAYLOAD_LIMIT
     if len(payload) > limit:
         raise RequestRefused(f"request of {len(payload)} bytes; at most {limit} can be sent to id {request.id:#x}")
-    positive = request.mode + _POSITIVE_OFFSET
+    return Layout(request.mode, payload, _echoes(request.mode, pid))
+
+
+def _echoes(mode: int, pid: bytes) -> tuple[bytes, ...]:
+    """How a positive response to mode and PID may begin."""
+    positive = mode + _POSITIVE_OFFSET
     # 0x7F would be a negative response, and services from 0xC0 up have no positive one left.
-    echo = None if positive == _NEGATIVE or positive > 0xFF else bytes((positive,)) + pid
-    return Layout(request.mode, payload, echo)
+    if positive == _NEGATIVE or positive > 0xFF:
+        return ()
+    echo = bytes((positive,)) + pid
+    if mode in _SERVICES_WITH_SUB_FUNCTION and pid and pid[0] & _SUPPRESS_POSITIVE:
+        return (echo, bytes((positive, pid[0] & ~_SUPPRESS_POSITIVE)) + pid[1:])
+    return (echo,)

@@ -92,6 +92,17 @@ def test_longest():
         (0x3F, None, "7f3f11", Negative(0x11)),
         (0x3F, None, "7f", None),
         (0x3F, None, "7f0111", None),
+        (0x31, 0x81, "71010302", Positive(b"\x03\x02")),  # no answer was wanted, but one came after 0x78
+        (0x31, 0x81, "71810302", Positive(b"\x03\x02")),
+        (0x31, 0x81, "71020302", None),
+        (0x31, 0x8102, "71010203", Positive(b"\x03")),
+        (0x31, 0x01, "71810302", None),
+        (0x10, 0x81, "5081", Positive(b"")),  # KWP2000's standard session has the bit, too
+        (0x3E, 0x80, "7e00", Positive(b"")),
+        (0x29, 0x88, "6908", Positive(b"")),
+        (0x21, 0x81, "6101", None),  # no sub-function
+        (0x22, 0x8190, "620190", None),
+        (1, 0x80, "4100", None),
         (0xC5, None, "05", None),
         (0xC5, None, "7fc511", Negative(0x11)),
     ],

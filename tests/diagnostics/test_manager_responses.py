@@ -198,6 +198,16 @@ class TestResponses:
         b.pass_time(0.45)
         assert len(b.sent) == 6
 
+    def test_an_answer_that_was_not_wanted_but_came_after_pending_ends_the_wait(self):
+        b = bench()
+        b.add(request(mode=0x31, pid=0x81, payload=b"\x03\x02"))
+        b.add(request())
+        b.receive(b"\x7f\x31\x78")
+        b.now = 100.4
+        b.receive(b"\x71\x01\x03\x02\x00")
+        assert [(message.pid, message.payload) for message in b.messages()] == [(0x81, b"\x03\x02\x00")]
+        assert len(b.sent) == 2
+
     def test_decoder_that_says_nothing(self):
         b = bench()
         b.add(request(name="n"), decoder=lambda asked, payload: None)
