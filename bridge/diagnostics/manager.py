@@ -150,6 +150,11 @@ class DiagnosticManager:
         """How many requests there are."""
         return len(self._entries)
 
+    @property
+    def max_frequency(self) -> float:
+        """Hz; a recurring request that asks for more is refused."""
+        return self._max_frequency
+
     def requests(self) -> list[tuple[Owner, DiagnosticRequest]]:
         """All requests, oldest first."""
         return [(entry.owner, entry.request) for entry in self._entries]

@@ -5,8 +5,9 @@
      └──disable────────┴──────────────── nothing answered for 6 s ────────────────────┘
 
 Running begins with the supported-PIDs bitmaps, each as far as the one before announces it, and
-goes on with a recurring request for each supported PID of the OBD-II table, until the vehicle has
-gone quiet (the ignition is off) or the whole is disabled; either cancels all that was made.
+goes on with a recurring request for each supported PID of the OBD-II table (no more often than the
+manager lets anybody ask), until the vehicle has gone quiet (the ignition is off) or the whole is
+disabled; either cancels all that was made.
 
 A machine on top of the manager, which it calls itself; it must not know clients. Source: OpenXC's
 predefined_obd2 command, SAE J1979.
@@ -133,7 +134,8 @@ class PredefinedObd2:
         events: list[Event] = []
         for pid in obd2.PREDEFINED:
             if pid.pid in self._bitmap_pids:
-                events += self._add(self._request(pid.pid, name=pid.name, frequency=pid.frequency), now)
+                frequency = min(pid.frequency, self._manager.max_frequency)
+                events += self._add(self._request(pid.pid, name=pid.name, frequency=frequency), now)
         following = first + obd2.BITMAP_SPAN
         if following in self._bitmap_pids and following <= _LAST_BITMAP:
             self._bitmap_tries = 0

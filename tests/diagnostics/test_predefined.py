@@ -116,6 +116,16 @@ def test_looks_every_2_seconds():
     assert len(drive.bench.sent) == 8
 
 
+def test_a_lower_limit_slows_the_requests_down_and_leaves_none_out():
+    drive = Drive(Car(ENGINE_PIDS), max_frequency=2)
+    drive.enable()
+    drive.pass_time(3)
+    frequencies = {pid: each.frequency for pid, each in drive.recurring().items()}
+    assert frequencies == {0x04: 2, 0x05: 1, 0x0C: 2, 0x0D: 2, 0x0F: 1, 0x10: 2, 0x11: 2} | dict.fromkeys(
+        (0x1F, 0x2F, 0x33, 0x4C, 0x5C), 1
+    )
+
+
 def test_a_crowded_lane_does_not_fill_with_looks():
     drive = Drive(Car())
     for _ in range(100):
