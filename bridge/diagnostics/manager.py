@@ -7,10 +7,12 @@ permissions or the wire format.
     add ──▶ one-off: queued ─────────────▶ in flight ──▶ done          (answered, timed out, failed)
         └─▶ recurring: waiting ─▶ queued ─▶ in flight ──▶ waiting ...  (until it is cancelled)
 
-A lane is a bus and an arbitration id. It has one request in flight and two queues; one-offs go
-first, and both queues are first in, first out. (OpenXC's firmware serves the newest one-off first;
-nothing relies on that, and the oldest would starve.) A recurring request joins its queue when it is
-due, hence those that share a lane take turns. It stays on the times of its own grid: a late send
+A lane is a bus and an arbitration id. It has one request in flight and two queues, each first in,
+first out. (OpenXC's firmware serves the newest one-off first; nothing relies on that, and the oldest
+would starve.) Where both have something, they take turns: a one-off goes first after a recurring
+request, as in OpenXC's firmware, and a recurring one after a one-off, since an app that always has
+a one-off waiting would stop everybody's recurring ones. A recurring request joins its queue when it
+is due, hence those that share a lane take turns. It stays on the times of its own grid: a late send
 does not shift the next, and times missed in a stall are skipped, not made up for.
 
 Sources: OpenXC's diagnostic requests; ISO 14229-1 and -2 (responses, pending, P2); ISO 15765-2 and -4.
@@ -75,6 +77,7 @@ class _Lane:
     in_flight: _Entry | None = None
     one_offs: deque[_Entry] = field(default_factory=deque)
     recurring: deque[_Entry] = field(default_factory=deque)  #: those that are due
+    one_off_was_last: bool = False  #: to leave, hence a recurring request is next
     members: int = 0  #: requests of this lane, whatever they are doing
 
 
@@ -335,10 +338,12 @@ class DiagnosticManager:
         """Send the lane's next request if nothing is in flight."""
         if lane.in_flight is not None:
             return
-        queue = lane.one_offs or lane.recurring
+        queues = (lane.recurring, lane.one_offs) if lane.one_off_was_last else (lane.one_offs, lane.recurring)
+        queue = queues[0] or queues[1]
         if not queue:
             return
         entry = lane.in_flight = queue.popleft()
+        lane.one_off_was_last = not entry.period
         entry.pending.clear()
         if entry.period:
             # The next time of its grid that still lies ahead; rounding must not make that now.

@@ -298,6 +298,29 @@ class TestRecurring:
         b.receive(b"\x41\x02")
         assert b.payloads() == [b"\x01\x01", b"\x01\x03", b"\x01\x02"]
 
+    def test_one_offs_leave_every_other_turn_to_those_that_are_due(self):
+        b = bench(random=0.0)
+        b.add(request(pid=8))
+        for pid in (1, 2):
+            b.add(recurring(1.0, pid=pid))
+        for _ in range(3):
+            b.add(request(pid=9))
+        for now in (100.0, 100.1, 100.2, 100.3, 100.4, 100.5):  # nobody answers
+            b.poll_at(now)
+        assert [payload[1] for payload in b.payloads()] == [8, 1, 9, 2, 9, 9]
+
+    def test_an_app_that_asks_on_and_on_slows_a_recurring_request_down_at_most(self):
+        b = bench(random=0.0)
+        b.add(recurring(5.0, id=FUNCTIONAL_ID))
+        b.add(request(id=FUNCTIONAL_ID, pid=5))
+        for step in range(1, 101):
+            if sum(each.pid == 5 for _, each in b.manager.requests()) < 2:
+                b.add(request(id=FUNCTIONAL_ID, pid=5))
+            b.poll_at(100.0 + step * 0.1001)
+        counts = {pid: sum(payload[1] == pid for payload in b.payloads()) for pid in (5, 0x0C)}
+        assert counts[0x0C] >= 45
+        assert counts[5] >= 45
+
     def test_those_that_share_an_id_take_turns(self):
         b = bench(random=0.0)
         for pid, frequency in ((1, 10.0), (2, 5.0), (3, 10.0), (4, 5.0)):

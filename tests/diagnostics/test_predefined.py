@@ -126,6 +126,20 @@ def test_a_lower_limit_slows_the_requests_down_and_leaves_none_out():
     )
 
 
+def test_goes_on_beside_an_app_that_asks_on_and_on():
+    drive = Drive(Car(ENGINE_PIDS))
+    drive.enable()
+    drive.pass_time(3)
+    already = len(drive.bench.sent)
+    for _ in range(200):
+        while sum(owner == "app" for owner, _ in drive.bench.manager.requests()) < 2:
+            drive.bench.add(request(id=FUNCTIONAL_ID, pid=0x42))
+        drive.pass_time(0.1)
+    asked = drive.asked(already)
+    assert 0 not in asked  # or else it took the vehicle for one that sleeps, and began again
+    assert set(asked) == set(drive.recurring()) | {0x42}
+
+
 def test_a_crowded_lane_does_not_fill_with_looks():
     drive = Drive(Car())
     for _ in range(100):
