@@ -13,7 +13,9 @@ would starve.) Where both have something, they take turns: a one-off goes first 
 request, as in OpenXC's firmware, and a recurring one after a one-off, since an app that always has
 a one-off waiting would stop everybody's recurring ones. A recurring request joins its queue when it
 is due, hence those that share a lane take turns. It stays on the times of its own grid: a late send
-does not shift the next, and times missed in a stall are skipped, not made up for.
+does not shift the next, and times missed in a stall are skipped, not made up for. A functional lane
+rests for a time-out after each send, even where the request is cancelled before: every ECU has to
+hear it, and whoever asks, leaves and comes back must not fill the bus.
 
 Sources: OpenXC's diagnostic requests; ISO 14229-1 and -2 (responses, pending, P2); ISO 15765-2 and -4.
 """
@@ -148,6 +150,8 @@ class DiagnosticManager:
         self._lanes: dict[LaneKey, _Lane] = {}
         self._channel_users: Counter[ChannelAddress] = Counter()
         self._agenda: Agenda[_Entry] = Agenda()
+        self._rests: dict[LaneKey, float] = {}  # until when a functional lane sends nothing, even if it is gone
+        self._resting: Agenda[_Lane] = Agenda()  # those that have something to send then
 
     def __len__(self) -> int:
         """How many requests there are."""
@@ -269,6 +273,7 @@ class DiagnosticManager:
         events: list[Event] = []
         for entry in self._listening(channel):
             if entry.channels[0] == channel:
+                self._rests.pop(entry.lane.key, None)  # a functional request fails only where nothing was sent
                 self._land(entry, Outcome.FAILED, now, events, reason)
             else:
                 self._no_longer_pending(entry, channel.response_id, now, events)
@@ -283,11 +288,14 @@ class DiagnosticManager:
             else:
                 entry.lane.recurring.append(entry)
                 self._advance(entry.lane, now, events)
+        for lane in self._resting.due(now):
+            self._advance(lane, now, events)
         return events
 
     def next_wakeup(self) -> float | None:
         """When poll() has something to do next; None: not before another call."""
-        return self._agenda.next_time()
+        times = (self._agenda.next_time(), self._resting.next_time())
+        return min((time for time in times if time is not None), default=None)
 
     def _bus(self, bus: int | None) -> int:
         if not self._buses:
@@ -335,12 +343,16 @@ class DiagnosticManager:
         return found
 
     def _advance(self, lane: _Lane, now: float, events: list[Event]) -> None:
-        """Send the lane's next request if nothing is in flight."""
+        """Send the lane's next request if nothing is in flight and it does not rest."""
+        self._resting.discard(lane)
         if lane.in_flight is not None:
             return
         queues = (lane.recurring, lane.one_offs) if lane.one_off_was_last else (lane.one_offs, lane.recurring)
         queue = queues[0] or queues[1]
         if not queue:
+            return
+        if now < self._rests.get(lane.key, now):
+            self._resting.set(lane, self._rests[lane.key])
             return
         entry = lane.in_flight = queue.popleft()
         lane.one_off_was_last = not entry.period
@@ -353,6 +365,8 @@ class DiagnosticManager:
                 entry.due += entry.period
         entry.deadline = now + self._patience(entry)
         self._agenda.set(entry, entry.deadline)
+        if is_functional(entry.request.id):
+            self._rests[lane.key] = now + self._timeout
         events.append(SendPayload(entry.channels[0], entry.layout.payload))
 
     def _patience(self, entry: _Entry) -> float:
@@ -430,6 +444,7 @@ class DiagnosticManager:
         lane.members -= 1
         if not lane.members:
             del self._lanes[lane.key]
+            self._resting.discard(lane)
         for address in entry.channels:
             self._channel_users[address] -= 1
             if not self._channel_users[address]:

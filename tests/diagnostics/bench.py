@@ -41,6 +41,7 @@ class Bench:
     finished: list = field(default_factory=list)  # Finished
     failed_decoders: list = field(default_factory=list)
     flights: dict = field(default_factory=dict)  # (bus, id) -> when sent, while nothing has ended it
+    functional: dict = field(default_factory=dict)  # (bus, functional id) -> when sent
 
     def do(self, events):
         for event in events:
@@ -57,6 +58,9 @@ class Bench:
                     lane = (address.bus, address.request_id)
                     assert self.now - self.flights.get(lane, -1) > 0.0999, "two in flight"
                     self.flights[lane] = self.now
+                    if address.response_id is None:
+                        assert self.now - self.functional.get(lane, -1) > 0.0999, "every ECU asked too soon again"
+                        self.functional[lane] = self.now
                 case Publish():
                     self.published.append(event)
                     self._landed(event.request)
@@ -83,6 +87,7 @@ class Bench:
 
     def fail(self, channel=ENGINE, reason="gone"):
         self.flights.pop((channel.bus, channel.request_id), None)
+        self.functional.pop((channel.bus, channel.request_id), None)
         return self.do(self.manager.channel_failed(channel, reason, self.now))
 
     def poll_at(self, now):

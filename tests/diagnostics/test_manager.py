@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bridge.diagnostics.addressing import FUNCTIONAL_ID, ChannelAddress
+from bridge.diagnostics.addressing import FUNCTIONAL_EXTENDED_ID, FUNCTIONAL_ID, ChannelAddress
 from bridge.diagnostics.errors import RequestRefused
 from bridge.errors import ClientError
 from bridge.limits import DIAGNOSTIC_FAR_TIMEOUT
@@ -358,6 +358,67 @@ class TestLanes:
         b.receive(answer(request(), b"\x1a\xf8"), ChannelAddress(2, 0x7E0, 0x7E8, False))
         assert [message.bus for message in b.messages()] == [2]
         assert len(b.manager) == 4
+
+
+class TestRest:
+    """Every ECU hears a functional request, hence there is one per time-out, whoever asks or leaves."""
+
+    def test_whoever_comes_back_waits(self):
+        b = bench()
+        for _ in range(50):
+            b.add(request(id=FUNCTIONAL_ID, mode=4))
+            b.do(b.manager.cancel_owner("app", b.now))
+        assert len(b.sent) == 1
+        assert not b.open
+        assert b.manager.next_wakeup() is None
+        b.now = 100.05
+        b.add(request(id=FUNCTIONAL_ID))
+        assert b.manager.next_wakeup() == pytest.approx(100.1)
+        b.poll_at(100.1)
+        assert b.payloads() == [b"\x04\x0c", b"\x01\x0c"]
+        assert b.manager.next_wakeup() == pytest.approx(100.2)
+
+    def test_those_behind_a_cancelled_one_wait(self):
+        b = bench()
+        b.add(request(id=FUNCTIONAL_ID))
+        b.add(request(id=FUNCTIONAL_ID, pid=0x0D), owner="other")
+        b.do(b.manager.cancel_owner("app", b.now))
+        assert len(b.sent) == 1
+        b.pass_time(0.1)
+        assert b.payloads() == [b"\x01\x0c", b"\x01\x0d"]
+
+    def test_a_late_poll_is_not_needed(self):
+        b = bench()
+        b.add(request(id=FUNCTIONAL_ID))
+        b.add(request(id=FUNCTIONAL_ID, pid=0x0D), owner="other")
+        b.do(b.manager.cancel_owner("app", b.now))
+        b.now = 100.3
+        b.add(request(id=FUNCTIONAL_ID, pid=0x0E))
+        assert b.payloads() == [b"\x01\x0c", b"\x01\x0d"]
+        assert b.manager.next_wakeup() == pytest.approx(100.4)
+
+    def test_buses_and_ids_rest_for_themselves(self):
+        b = bench()
+        for fields in ({}, {"bus": 2}, {"id": FUNCTIONAL_EXTENDED_ID}):
+            b.add(request(**{"id": FUNCTIONAL_ID} | fields))
+            b.do(b.manager.cancel_owner("app", b.now))
+        assert len(b.sent) == 3
+
+    def test_what_was_not_sent_needs_no_rest(self):
+        b = bench()
+        for pid in range(3):
+            b.add(request(id=FUNCTIONAL_ID, pid=pid))
+        for _ in range(3):
+            b.fail(EVERYBODY)
+        assert b.outcomes() == [FAILED] * 3
+        assert b.manager.next_wakeup() is None
+
+    def test_one_ecu_needs_none(self):
+        b = bench()
+        for _ in range(3):
+            b.add(request())
+            b.do(b.manager.cancel_owner("app", b.now))
+        assert len(b.sent) == 3
 
 
 class TestDelay:

@@ -132,7 +132,8 @@ class Machine(RuleBasedStateMachine):
     def nothing_waits_for_nothing(self):
         manager = self.bench.manager
         for lane in manager._lanes.values():
-            assert lane.in_flight is not None or not (lane.one_offs or lane.recurring)
+            waits = lane.one_offs or lane.recurring
+            assert lane.in_flight is not None or not waits or lane in manager._resting._serials
             assert lane.members > 0
         assert (manager.next_wakeup() is None) == (len(manager) == 0)
 
@@ -143,7 +144,7 @@ class Machine(RuleBasedStateMachine):
             self.leave(owner)
         manager = self.bench.manager
         assert not self.bench.open and not manager._lanes and not manager._recurring and not manager._channel_users
-        assert manager.next_wakeup() is None
+        assert manager.next_wakeup() is None and not len(manager._resting)
         assert len(self.bench.finished) == self.added
 
 
