@@ -3,8 +3,9 @@
 A physical id speaks to one ECU, a functional one to every ECU that feels concerned. It must not
 know what is asked, nor how a channel is made.
 
-Sources: ISO 15765-4 (0x7DF, 0x7E0 to 0x7EF, 0x18DB33F1 and 0x18DAxxF1), SAE J2178-1 (ECU
-addresses), the OpenXC vehicle interface (a response id is the request id + 8).
+Sources: ISO 15765-4 (0x7DF, 0x7E0 to 0x7EF, 0x18DB33F1 and 0x18DAxxF1), ISO 15765-2 (normal fixed
+addressing: an id's low bytes are target and source), SAE J2178-1 (ECU addresses), the OpenXC
+vehicle interface (a response id is the request id + 8).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ FUNCTIONAL_EXTENDED_ID = 0x18DB33F1  #: 29 bits: every OBD-II ECU
 _STANDARD_LIMIT = 0x7FF
 _EXTENDED_LIMIT = 0x1FFFFFFF
 _RESPONSE_OFFSET = 8
+# Normal fixed addressing, physical: PF 0xDA on data page 0, whatever the priority.
+_NORMAL_FIXED_MASK = 0x03FF0000
+_NORMAL_FIXED = 0x00DA0000
 _FUNCTIONAL_RESPONSES = range(0x7E8, 0x7F0)
 # With 29 bits any of 256 addresses could answer, and each would need a channel that gives it flow
 # control. Emission-related ECUs, at most eight of which answer a functional request, are
@@ -49,8 +53,8 @@ def is_functional(request_id: int) -> bool:
 def response_ids(request_id: int) -> tuple[int, ...]:
     """The ids that answers to a request may have: one, or for a functional id one for each ECU.
 
-    0x7DF: 0x7E8 to 0x7EF. 0x18DB33F1: 0x18DAF1xx, xx 0x00 to 0x1F. 0x18DAxxF1: 0x18DAF1xx.
-    Any other id: id + 8. Raises RequestRefused for an id that no response id belongs to.
+    0x7DF: 0x7E8 to 0x7EF. 0x18DB33F1: 0x18DAF1xx, xx 0x00 to 0x1F. 0x18DAxxyy, of any priority:
+    0x18DAyyxx of the same. Any other id: id + 8. Raises RequestRefused for an id that no response id belongs to.
     """
     if not 0 <= request_id <= _EXTENDED_LIMIT:
         raise RequestRefused(f"id {request_id:#x} is not an arbitration id of 11 or 29 bits")
@@ -58,11 +62,11 @@ def response_ids(request_id: int) -> tuple[int, ...]:
         return tuple(_FUNCTIONAL_RESPONSES)
     if request_id == FUNCTIONAL_EXTENDED_ID:
         return tuple(0x18DAF100 | address for address in _FUNCTIONAL_ADDRESSES)
-    if request_id & 0x1FFF00FF == 0x18DA00F1:
-        address = request_id >> 8 & 0xFF
-        if address == 0xF1:
+    if request_id & _NORMAL_FIXED_MASK == _NORMAL_FIXED:
+        target, source = request_id >> 8 & 0xFF, request_id & 0xFF
+        if target == source:
             raise RequestRefused(f"id {request_id:#x} is the tester's own address")
-        return (0x18DAF100 | address,)
+        return (request_id & ~0xFFFF | source << 8 | target,)
     response_id = request_id + _RESPONSE_OFFSET
     if response_id > (_EXTENDED_LIMIT if is_extended(request_id) else _STANDARD_LIMIT):
         raise RequestRefused(f"id {request_id:#x} has no response id: {response_id:#x} is out of range")

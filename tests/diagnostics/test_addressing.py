@@ -26,7 +26,11 @@ from bridge.errors import ClientError
         (0x18DA00F1, 0x18DAF100),
         (0x18DAFFF1, 0x18DAF1FF),
         (0x18DB33F0, 0x18DB33F8),
-        (0x18DA10F2, 0x18DA10FA),
+        (0x18DA10FA, 0x18DAFA10),  # another tester
+        (0x14DA10F1, 0x14DAF110),  # another priority
+        (0x18DAF110, 0x18DA10F1),
+        (0x19DA10F1, 0x19DA10F9),  # another data page: not what ISO 15765-2 means
+        (0x18DC10F1, 0x18DC10F9),
         (0x800, 0x808),
         (0x1FFFFFF7, 0x1FFFFFFF),
     ],
@@ -37,7 +41,7 @@ def test_physical(request_id, response_id):
     assert channels(2, request_id) == (ChannelAddress(2, request_id, response_id, request_id > 0x7FF),)
 
 
-@pytest.mark.parametrize("request_id", [-1, 0x20000000, 0x7F8, 0x7FF, 0x1FFFFFF8, 0x18DAF1F1])
+@pytest.mark.parametrize("request_id", [-1, 0x20000000, 0x7F8, 0x7FF, 0x1FFFFFF8, 0x18DAF1F1, 0x14DA1010])
 def test_impossible(request_id):
     with pytest.raises(RequestRefused) as error:
         response_ids(request_id)
