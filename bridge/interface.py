@@ -191,7 +191,7 @@ class VehicleInterface:
         return output
 
     def progress(self, address: ChannelAddress, now: float) -> None:
-        """A part of a payload came in: whoever waits for it waits on."""
+        """A longer payload of a channel got on, in or out: whoever waits for it waits on."""
         self._manager.progress(address, now)
 
     def channel_failed(self, address: ChannelAddress, reason: str, now: float) -> Output:
