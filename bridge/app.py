@@ -104,6 +104,7 @@ class Bridge:
             parts=settings.diagnostics.responses == "frames",
             selective=_selective(self.plan, self._specs),
             delay=lambda bus: self.buses[bus].delay,
+            asked=() if settings.gateway.terminal15 is None else (settings.gateway.terminal15,),
         )
         self.listeners = self._make_listeners(settings.listen or DEFAULT_LISTENERS)
         self._vehicles: list[SimulatedVehicle] = []

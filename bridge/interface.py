@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bridge import __version__
-from bridge.codec import Records, Translator, signal_frame
+from bridge.codec import Records, Translator, published_value, signal_frame
 from bridge.diagnostics.addressing import FUNCTIONAL_ID, ChannelAddress
 from bridge.diagnostics.events import (
     CloseChannel,
@@ -123,16 +123,18 @@ class VehicleInterface:
         uniform: Callable[[], float] = random.random,
         selective: Mapping[int, str] = MappingProxyType({}),
         delay: Callable[[int], float] = lambda bus: 0.0,
+        asked: Iterable[str] = (),
     ) -> None:
         """`max_frequency` (Hz) is for recurring requests, `parts` publishes long diagnostic responses in parts.
 
         `uniform` gives numbers in [0, 1), to stagger recurring requests. `selective` names the buses
         that hear only the ids they are told to, each with the reason, which answers a passthrough command.
         `delay` gives the seconds that requests and answers take on the way to a bus's vehicle.
+        `asked` are the names that signal() will be asked for.
         """
         self.plan = plan
         self.identity = identity or Identity()
-        self.translator = Translator(plan)
+        self.translator = Translator(plan, asked)
         self.writes_refused = 0
         self._parts = parts
         self._buses = {bus.number: bus for bus in plan.buses}
@@ -227,12 +229,11 @@ class VehicleInterface:
         return self._rules[bus]
 
     def signal(self, name: str) -> Value | None:
-        """The last value of a published signal, a state by its name; None until it was heard."""
+        """The last value of a signal that was asked for, as it is published; None until it was heard as a number."""
         state = self.translator.lookup(name)
         if state is None or not state.received:
             return None
-        named = (each.name for each in state.signal.states if int(state.value) in each.values)
-        return next(named, state.value)
+        return published_value(state.signal, state.value)
 
     # In from the clients
 

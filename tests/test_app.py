@@ -419,6 +419,18 @@ async def test_what_a_trace_has_besides_frames_is_published(tmp_path):
         await bridge.stop()
 
 
+async def test_the_ignition_is_heard_while_nobody_listens(dbc):
+    bridge = bridge_of(
+        dbc=dbc,
+        bus=[{"spec": "virtual"}],
+        listen=[{"url": "tcp://127.0.0.1:0"}],
+        gateway={"listen": "127.0.0.1:0", "terminal15": "Lights"},
+    )
+    bridge.frames_received(bridge.buses[1], FrameBatch.of([Frame(id=291, data=b"\2")]))
+    assert bridge.interface.signal("Lights") == 2
+    await bridge.stop()
+
+
 async def test_nothing_is_written_down_while_nobody_listens():
     bridge = bridge_of(bus=[{"spec": "virtual"}], listen=[{"url": "tcp://127.0.0.1:0"}])
     await bridge.start()

@@ -11,12 +11,16 @@ from bridge.interface import Identity
 from bridge.openxc.messages import DiagnosticRequest, PayloadFormat
 from bridge.policy import Write
 from bridge.profile.plan import (
+    BuiltinDecoder,
     CustomCommand,
+    Field,
     Plan,
+    RawType,
     RecurringRequest,
 )
 
 from .bench import ENGINE, Vehicle, make_plan
+from .codec.plans import plan, signal
 
 
 @pytest.fixture
@@ -171,6 +175,48 @@ class TestRawWrites:
         vehicle.say(id=66, data="01")
         vehicle.say(name="lights", value=True)
         assert [frame.data.hex() for frame in vehicle.frames] == ["8000000000000000"]
+
+
+IGNITION = {"off": [0], "run": [2]}
+
+
+class TestSignal:
+    """What the gateway learns of the vehicle."""
+
+    def told(self, data, **options):
+        vehicle = Vehicle(plan(signal("ignition", **options)), asked=["ignition"])
+        assert vehicle.interface.signal("ignition") is None
+        frames = FrameBatch.of([Frame(id=0x42, data=bytes.fromhex(data))])
+        vehicle.take(vehicle.interface.frames(frames, vehicle.now))
+        return vehicle.interface.signal("ignition")
+
+    @pytest.mark.parametrize(
+        ("options", "data", "value"),
+        [
+            ({}, "02", 2),
+            ({"factor": "0.5"}, "01", 0.5),
+            ({"decoder": BuiltinDecoder.STATE, "states": IGNITION}, "02", "run"),
+            ({"decoder": BuiltinDecoder.STATE, "states": IGNITION, "factor": "0.5"}, "05", "run"),
+            ({"decoder": BuiltinDecoder.STATE, "states": IGNITION}, "03", 3),
+            ({"decoder": BuiltinDecoder.CHOICE, "states": IGNITION}, "02", "run"),
+            ({"decoder": BuiltinDecoder.CHOICE, "states": IGNITION, "factor": "0.5"}, "02", "run"),
+            ({"decoder": BuiltinDecoder.CHOICE, "states": IGNITION, "factor": "0.5"}, "04", 2),
+            ({"decoder": BuiltinDecoder.CHOICE, "states": IGNITION, "offset": "-2"}, "02", "run"),
+            ({"decoder": BuiltinDecoder.CHOICE, "states": IGNITION, "factor": "1e-12"}, "02", "run"),
+        ],
+    )
+    def test_its_last_value_as_it_is_published(self, options, data, value):
+        assert self.told(data, **options) == value
+
+    @pytest.mark.parametrize(("data", "value"), [("01", True), ("00", False)])
+    def test_a_boolean_is_no_number(self, data, value):
+        assert self.told(data, decoder=BuiltinDecoder.BOOLEAN) is value
+
+    @pytest.mark.parametrize("number", ["7fc00000", "7f800000"])
+    @pytest.mark.parametrize("decoder", [BuiltinDecoder.NUMBER, BuiltinDecoder.STATE, BuiltinDecoder.CHOICE])
+    def test_what_is_no_number_is_nothing(self, number, decoder):
+        field = Field(0, 32, raw_type=RawType.FLOAT)
+        assert self.told(number, field=field, states=IGNITION, decoder=decoder) is None
 
 
 class TestDiagnostics:

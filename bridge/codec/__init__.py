@@ -3,6 +3,7 @@
 from bridge.codec import reference, translator
 from bridge.codec.encoding import UnwritableValueError, signal_frame
 from bridge.codec.records import Records
+from bridge.codec.translator import published_value
 from bridge.codec.twins import can_writes, candump_lines, parse_candump, parse_slcan, slcan_lines
 
 IMPLEMENTATION = "C"  #: which twin of the codec is in use
@@ -24,6 +25,7 @@ __all__ = [
     "candump_lines",
     "parse_candump",
     "parse_slcan",
+    "published_value",
     "signal_frame",
     "slcan_lines",
 ]

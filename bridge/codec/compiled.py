@@ -16,7 +16,7 @@ from bridge.codec import translator
 from bridge.codec._codec import Program
 from bridge.codec.numbers import Scaling, raw_range, scaling_of
 from bridge.codec.records import Records
-from bridge.codec.translator import FrameWatcher, clock_period, frame_key, json_head, runs_python
+from bridge.codec.translator import FrameWatcher, clock_period, frame_key, json_head
 from bridge.frames import FrameBatch
 from bridge.limits import RAW_IDS_LIMIT
 from bridge.openxc.messages import PayloadFormat
@@ -94,8 +94,8 @@ class _State(SignalState):
 class Translator(translator.Translator):
     """The twin in C."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, asked: Iterable[str] = ()) -> None:
+        super().__init__(plan, asked)
         self.slots: dict[str, int] = {}  #: of the published names' states
         self._first: list[Signal] = []
         for message in plan.messages:
@@ -180,7 +180,6 @@ class _Packer:
 
     def __init__(self, owner: Translator) -> None:
         self._owner = owner
-        self._keeps_all = any(map(runs_python, owner.plan.messages))
         self._arena = bytearray()
         self._named: list[bytes] = []
         self._conditions: list[bytes] = []
@@ -283,7 +282,7 @@ class _Packer:
     def _rules(self, signal: Signal) -> int:
         clocked = signal.max_frequency > 0
         compared = not signal.send_same or (clocked and signal.force_send_changed)
-        keeps = compared or self._keeps_all
+        keeps = compared or signal.name in self._owner.kept
         return _CLOCK * clocked | _SEND_SAME * signal.send_same | _FORCE * signal.force_send_changed | _KEEP * keeps
 
     def _decode(self, signal: Signal, decoder: SignalDecoder) -> Function:

@@ -52,7 +52,7 @@ class Environment:
     protobuf: Callable[[bytes], None]  #: takes one record
     decode: Callable[[SignalDecoder, SignalState, int | float], None]  #: runs a signal's Python decoder
     handle: Callable[[Message, int, bytes], None]  #: runs a message's handlers on a frame
-    keep_values: bool  #: some decoder may look any signal up
+    kept: frozenset[str]  #: the published names whose last values somebody may look up
 
 
 @dataclass
@@ -158,7 +158,7 @@ class _SignalWriter:
         self.python = not isinstance(signal.decoder, BuiltinDecoder)
         self.clocked = signal.max_frequency > 0
         self.compared = not signal.send_same or (self.clocked and signal.force_send_changed)
-        self.keeps = self.compared or self.python or source.environment.keep_values
+        self.keeps = self.compared or signal.name in source.environment.kept
         self.silent = signal.decoder is BuiltinDecoder.IGNORE or (not source.environment.formats and not self.python)
 
     def write(self) -> None:

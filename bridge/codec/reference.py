@@ -7,10 +7,12 @@ so a recording gives the same bytes however fast it is played; a clock that step
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bridge.codec import translator
 from bridge.codec.program import Environment, FrameFunction, compile_message
 from bridge.codec.records import Records
-from bridge.codec.translator import EXTENDED_KEY, FrameWatcher, clock_period, frame_key, runs_python
+from bridge.codec.translator import EXTENDED_KEY, FrameWatcher, clock_period, frame_key
 from bridge.frames import EXTENDED, EXTENDED_ID_MAX, FD, FrameBatch, FrameFlags
 from bridge.limits import RAW_IDS_LIMIT
 from bridge.openxc.messages import PayloadFormat
@@ -40,8 +42,8 @@ class _RawState:
 class Translator(translator.Translator):
     """The twin in Python."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, asked: Iterable[str] = ()) -> None:
+        super().__init__(plan, asked)
         self._writes_json = self._writes_protobuf = False
         self._json: list[str] = []
         self._protobuf: list[bytes] = []
@@ -157,7 +159,7 @@ class Translator(translator.Translator):
             protobuf=self._protobuf.append,
             decode=self._decode,
             handle=self._handle,
-            keep_values=any(map(runs_python, self.plan.messages)),
+            kept=self.kept,
         )
         compiled = {id(message): compile_message(message, environment) for message in self.plan.messages}
         functions = {key: compiled[id(message)] for key, message in self._messages.items()}

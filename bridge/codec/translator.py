@@ -22,7 +22,7 @@ from bridge.openxc import json_format
 from bridge.openxc.messages import PayloadFormat, SimpleMessage, Value
 from bridge.openxc.protobuf_wire import simple_record
 from bridge.profile.decoding import MessageContext, SignalState
-from bridge.profile.plan import BuiltinDecoder, Message, Plan, SignalDecoder
+from bridge.profile.plan import BuiltinDecoder, Message, Plan, Signal, SignalDecoder
 
 EXTENDED_KEY = 1 << 31
 
@@ -52,8 +52,10 @@ def json_head(name: str) -> str:
 class Translator(abc.ABC):
     """Translates frame batches by a plan. One per daemon; not safe to share between threads."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, asked: Iterable[str] = ()) -> None:
+        """`asked` are the published names whose last values somebody will look up."""
         self.plan = plan
+        self.kept = kept_names(plan, asked)
         self.formats: frozenset[PayloadFormat] = frozenset()
         self.wanted_changes = 0  #: how often wanted_ids() may have changed
         self.faults: dict[str, int] = {}  #: Python functions of the profile that raised: text -> how often
@@ -184,9 +186,33 @@ def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
     return by_key
 
 
-def runs_python(message: Message) -> bool:
+def kept_names(plan: Plan, asked: Iterable[str]) -> frozenset[str]:
+    """The published names whose last values are kept: those asked for, or all where Python may look any up."""
+    if any(map(_runs_python, plan.messages)):
+        return frozenset(signal.name for message in plan.messages for signal in message.signals)
+    return frozenset(asked)
+
+
+def _runs_python(message: Message) -> bool:
     """Whether a message has a function that may look any signal up."""
     return bool(message.handlers) or any(not isinstance(signal.decoder, BuiltinDecoder) for signal in message.signals)
+
+
+def published_value(signal: Signal, value: int | float) -> Value | None:
+    """What a signal's kept value is called where it is published; None where it is no number.
+
+    A state that the value is in, a boolean's truth, or else the value itself.
+    """
+    if not math.isfinite(value):
+        return None
+    if signal.decoder is BuiltinDecoder.BOOLEAN:
+        return bool(value)
+    if signal.decoder is BuiltinDecoder.CHOICE:  # whose states name raw numbers
+        scaling = scaling_of(signal)
+        named = (state.name for state in signal.states if value in map(scaling.value, state.values))
+    else:
+        named = (state.name for state in signal.states if int(value) in state.values)
+    return next(named, value)
 
 
 def signal_value(message: Message, name: str, data: bytes) -> Value | None:

@@ -276,6 +276,26 @@ class TestSendRules(CodecTests):
         assert translator.translate(batch(frame("06"))).count == 0
 
 
+class TestLookingUp(CodecTests):
+    @pytest.mark.parametrize("formats", [frozenset(), JSON, BOTH])
+    @pytest.mark.parametrize("options", [{}, {"decoder": BuiltinDecoder.IGNORE}, {"max_frequency": 1e-3}])
+    def test_the_last_value_of_a_name_that_was_asked_for(self, options, formats):
+        translator = self.Translator(plan(signal("asked", **options), signal("other", start=8)), ["asked", "nobody"])
+        state = translator.lookup("asked")
+        assert (translator.lookup("nobody"), state.received) == (None, False)
+        translator.want(formats)
+        for data in ("0102", "0304"):
+            translator.translate(batch(frame(data)))
+        assert (state.value, state.received) == (3, True)
+        assert not translator.lookup("other").received
+
+    def test_asking_changes_no_record(self):
+        translator = self.Translator(plan(signal("asked"), signal("other", start=8)), ["asked"])
+        translator.want(JSON)
+        said = translator.translate(batch(frame("0102"), frame("0102"))).json
+        assert said == b'{"name":"asked","value":1}\0{"name":"other","value":2}\0' * 2
+
+
 class TestOrder(CodecTests):
     def test_signals_in_the_plans_order_then_the_raw_frame(self):
         a_plan = plan(signal("b"), signal("a", start=8), bus=PlanBus(1, "hs", passthrough=True))
