@@ -281,8 +281,7 @@ class _Packer:
 
     def _rules(self, signal: Signal) -> int:
         clocked = signal.max_frequency > 0
-        compared = not signal.send_same or (clocked and signal.force_send_changed)
-        keeps = compared or signal.name in self._owner.kept
+        keeps = signal.name in self._owner.kept
         return _CLOCK * clocked | _SEND_SAME * signal.send_same | _FORCE * signal.force_send_changed | _KEEP * keeps
 
     def _decode(self, signal: Signal, decoder: SignalDecoder) -> Function:

@@ -27,7 +27,7 @@ from bridge.codec.numbers import (
     decimal_text,
     scaling_of,
 )
-from bridge.codec.translator import clock_period, json_head
+from bridge.codec.translator import clock_period, compares, json_head
 from bridge.openxc.json_format import number_text
 from bridge.openxc.messages import PayloadFormat
 from bridge.openxc.protobuf_wire import simple_boolean, simple_number, simple_prefix, simple_string
@@ -52,7 +52,7 @@ class Environment:
     protobuf: Callable[[bytes], None]  #: takes one record
     decode: Callable[[SignalDecoder, SignalState, int | float], None]  #: runs a signal's Python decoder
     handle: Callable[[Message, int, bytes], None]  #: runs a message's handlers on a frame
-    kept: frozenset[str]  #: the published names whose last values somebody may look up
+    kept: frozenset[str]  #: the published names whose last values matter
 
 
 @dataclass
@@ -157,8 +157,8 @@ class _SignalWriter:
         self.state = source.environment.states[signal.name]
         self.python = not isinstance(signal.decoder, BuiltinDecoder)
         self.clocked = signal.max_frequency > 0
-        self.compared = not signal.send_same or (self.clocked and signal.force_send_changed)
-        self.keeps = self.compared or signal.name in source.environment.kept
+        self.compared = compares(signal)
+        self.keeps = signal.name in source.environment.kept
         self.silent = signal.decoder is BuiltinDecoder.IGNORE or (not source.environment.formats and not self.python)
 
     def write(self) -> None:

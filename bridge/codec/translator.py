@@ -187,10 +187,18 @@ def _messages_by_key(messages: Iterable[Message]) -> dict[int, Message]:
 
 
 def kept_names(plan: Plan, asked: Iterable[str]) -> frozenset[str]:
-    """The published names whose last values are kept: those asked for, or all where Python may look any up."""
-    if any(map(_runs_python, plan.messages)):
-        return frozenset(signal.name for message in plan.messages for signal in message.signals)
-    return frozenset(asked)
+    """The published names whose last values are kept, by all signals of a name: one name is one state.
+
+    Those asked for and those that a signal's send rules compare with, or all where Python may look any up.
+    """
+    signals = [signal for message in plan.messages for signal in message.signals]
+    python = any(map(_runs_python, plan.messages))
+    return frozenset(asked).union(signal.name for signal in signals if python or compares(signal))
+
+
+def compares(signal: Signal) -> bool:
+    """Whether a signal's send rules look at the last value of its name."""
+    return not signal.send_same or (signal.max_frequency > 0 and signal.force_send_changed)
 
 
 def _runs_python(message: Message) -> bool:

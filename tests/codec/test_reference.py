@@ -265,6 +265,21 @@ class TestSendRules(CodecTests):
         )
         assert self.values(shared, frame("01", id=1), frame("01", id=2), frame("02", id=2)) == [1, 2]
 
+    @pytest.mark.parametrize(
+        "options", [{"send_same": False}, {"max_frequency": 1e3, "send_same": False, "force_send_changed": True}]
+    )
+    def test_a_signal_that_sends_the_same_changes_the_state_of_its_name_too(self, options):
+        """Of 5 5 6 5 the second 5 is no change, and the last one is: the other signal said 6 in between."""
+        shared = Plan(
+            buses=(PlanBus(1, "hs"),),
+            messages=(
+                Message(bus=1, id=1, name="always", signals=(signal(),)),
+                Message(bus=1, id=2, name="changes", signals=(signal(**options),)),
+            ),
+        )
+        frames = [frame(f"{5 + (n == 2):02x}", t=n / 10, id=1 + n % 2) for n in range(4)]
+        assert self.values(shared, *frames) == [5, 6, 5]
+
     def test_a_change_of_formats_forgets_nothing(self):
         translator = self.translator(plan(signal(send_same=False)))
         assert translator.translate(batch(frame("05"))).count == 1
