@@ -449,12 +449,17 @@ class VehicleInterface:
         )
 
 
-def _called(command: CustomCommand, message: SimpleMessage) -> Sequence[tuple[str, Value]]:
-    """The writes that a profile's own command stands for; what it raises refuses the write."""
+def _called(command: CustomCommand, message: SimpleMessage) -> list[tuple[str, Value]]:
+    """The writes that a profile's own command stands for; what it raises, or gives besides writes, refuses them all."""
     try:
-        return command.handler(message.name, message.value, message.event)
+        writes = [(name, value) for name, value in command.handler(message.name, message.value, message.event)]
     except Exception as error:
         raise ClientError(f"the command {command.name} raised {type(error).__name__}: {error}") from error
+    for name, value in writes:
+        if not isinstance(name, str) or not isinstance(value, Value):
+            kinds = f"{type(name).__name__} and {type(value).__name__}"
+            raise ClientError(f"the command {command.name} gave {kinds} for a signal's name and its value")
+    return writes
 
 
 def _vin_response(answer: VinAnswer) -> CommandResponse:

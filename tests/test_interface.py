@@ -140,6 +140,41 @@ class TestSimpleWrites:
         vehicle.say(name="custom", value=True)
         assert "broken" in vehicle.refusals[0]
 
+    @pytest.mark.parametrize(
+        "writes",
+        [
+            None,
+            5,
+            "lights",
+            ["lights"],
+            [("lights", True, None)],
+            [("lights", None)],
+            [("lights", [1])],
+            [("lights", b"on")],
+            [(1, True)],
+            [([], True)],
+            [("lights", True), ("wipers", None)],
+            map(int, ["1", "on"]),
+            (1 / each for each in (1, 0)),
+        ],
+    )
+    def test_a_custom_command_that_returns_no_writes_is_a_refusal(self, writes):
+        command = CustomCommand("custom", lambda name, value, event: writes, forced=True)
+        vehicle = Vehicle(make_plan(commands=(command,)))
+        vehicle.say(name="custom", value=True)
+        assert vehicle.frames == []
+        assert len(vehicle.refusals) == vehicle.interface.writes_refused == 1
+        assert "the command custom" in vehicle.refusals[0]
+
+    def test_a_custom_command_may_yield_its_writes(self):
+        def handler(name, value, event):
+            yield "lights", value
+            yield ["wipers", "fast"]
+
+        vehicle = Vehicle(make_plan(commands=(CustomCommand("custom", handler),)))
+        vehicle.say(name="custom", value=True)
+        assert len(vehicle.frames) == 2
+
 
 class TestRawWrites:
     @pytest.mark.parametrize(

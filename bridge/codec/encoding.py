@@ -89,16 +89,25 @@ def raw_value(signal: Signal, value: Value) -> int | float:
         if signal.decoder is BuiltinDecoder.CHOICE:
             return state.values[0]
         value = state.values[0]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UnwritableValueError(f"{signal.name} cannot be {value}")
+    value = _finite(signal, value)
     if signal.field.raw_type is RawType.FLOAT:
         return _raw_float(signal, value)
-    wanted = Decimal(int(value)) if isinstance(value, bool | int) else Decimal(repr(value))
+    wanted = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
     raw = int(((wanted - signal.offset) / signal.factor + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
     low, high = raw_range(signal.field)
     if not low <= raw <= high:
         raise UnwritableValueError(f"{signal.name} cannot be {value}: {raw} does not fit {signal.field.size} bits")
     return raw
+
+
+def _finite(signal: Signal, value: int | float) -> int | float:
+    """A number that a double can hold, as Python's own kind: a profile's function may give another, as numpy's."""
+    try:
+        if math.isfinite(value):
+            return int(value) if isinstance(value, int) else float(value)
+    except OverflowError:  # an integer that may be too long to be written out, too
+        raise UnwritableValueError(f"{signal.name} cannot be an integer of that size") from None
+    raise UnwritableValueError(f"{signal.name} cannot be {value}")
 
 
 def _raw_float(signal: Signal, value: int | float) -> float:

@@ -14,6 +14,13 @@ from bridge.profile.plan import BuiltinDecoder, ByteOrder, Field, Message, Multi
 from .plans import signal
 
 
+class OddlyWritten(float):
+    """As numpy's numbers are: a float whose repr() is no number."""
+
+    def __repr__(self) -> str:
+        return f"odd({float(self)})"
+
+
 def written(a_signal, value, **message) -> str:
     options = {"bus": 1, "id": 0x42, "name": "message", "signals": (a_signal,)} | message
     return signal_frame(Message(**options), a_signal, value).data.hex()
@@ -35,6 +42,7 @@ def written(a_signal, value, **message) -> str:
         ({"field": Field(0, 32, raw_type=RawType.FLOAT)}, 1.5, "3fc00000" + "00" * 4),
         ({"decoder": BuiltinDecoder.CHOICE, "factor": "0.5", "states": {"low": [3]}}, "low", "03" + "00" * 7),
         ({"encoder": lambda signal, value, event: len(value)}, "four", "04" + "00" * 7),
+        ({"encoder": lambda signal, value, event: OddlyWritten(2.5), "factor": "0.5"}, 1, "05" + "00" * 7),
     ],
 )
 def test_a_value_is_written_so_that_it_reads_back(options, value, data):
@@ -54,6 +62,10 @@ def test_a_value_is_written_so_that_it_reads_back(options, value, data):
         ({"encoder": lambda signal, value, event: None}, 1),
         ({"encoder": lambda signal, value, event: 1 / 0}, 1),
         ({"encoder": lambda signal, value, event: "text"}, 1),
+        ({"encoder": lambda signal, value, event: float("nan")}, 1),
+        ({"encoder": lambda signal, value, event: 10**5000}, 1),
+        ({"encoder": lambda signal, value, event: 10**400}, 1),
+        ({"encoder": lambda signal, value, event: -(10**400), "field": Field(0, 32, raw_type=RawType.FLOAT)}, 1),
         ({"start": 60}, 1),
         ({"field": Field(0, 32, raw_type=RawType.FLOAT)}, 1e39),
         ({"field": Field(0, 64, raw_type=RawType.FLOAT)}, 10**400),
