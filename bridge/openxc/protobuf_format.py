@@ -3,8 +3,8 @@
 One record is a VehicleMessage behind its length as a varint, without a NUL. Must not know how
 records are found in a stream (stream), nor what becomes of a message.
 
-Scalars have no presence: a bus of 0 is none, and a PID of 0 is one in modes 1 and 9 only, where
-it asks for the supported PIDs. A CAN FD frame and `extras` have no form here.
+Scalars have no presence: a bus of 0 is none, an app's id of 0 is missing, and a PID of 0 is one in
+modes 1 and 9 only, where it asks for the supported PIDs. A CAN FD frame and `extras` have no form here.
 
 Source: the OpenXC message format 0.8; protos/openxc.proto.
 """
@@ -160,6 +160,7 @@ def decode(record: bytes | bytearray | memoryview) -> Incoming:
     if message.type == pb.VehicleMessage.SIMPLE:
         return _read_simple(message.simple_message, common)
     if message.type == pb.VehicleMessage.CAN and message.HasField("can_message"):
+        _require_id(message.can_message.id)
         return _read_can(message.can_message, False, common)
     raise InvalidRecord(f"a message of type {message.type} is nothing that an app sends")
 
@@ -328,6 +329,12 @@ def _read_can(frame: pb.CanMessage, fd: bool, common: Common) -> messages.CanMes
     return can_write(frame.id, frame.data, frame.bus, frame_format, fd, **common)
 
 
+def _require_id(identifier: int) -> None:
+    """Whoever forgets an id must not write to the one with the highest priority of all."""
+    if not identifier:
+        raise InvalidRecord("id is missing")
+
+
 def _read_pid(mode: int, pid: int) -> int | None:
     checked("pid", pid, 0, PID_MAX)
     return pid if pid or mode in _MODES_WITH_PID_0 else None
@@ -407,6 +414,7 @@ def _read_request(request: pb.DiagnosticRequest) -> messages.DiagnosticRequest:
     decoded_type = _DECODED_TYPES.get(request.decoded_type)
     if decoded_type is None and request.decoded_type != pb.DiagnosticRequest.UNUSED:
         raise InvalidRecord("decoded_type must be NONE or OBD2")
+    _require_id(request.message_id)
     return messages.DiagnosticRequest(
         id=checked("id", request.message_id, 0, EXTENDED_ID_MAX),
         mode=checked("mode", request.mode, MODE_MIN, MODE_MAX),

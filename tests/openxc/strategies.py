@@ -15,6 +15,8 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 values = st.one_of(st.booleans(), integers, floats, st.text(max_size=20))
 buses = st.one_of(st.none(), st.integers(1, 255))
 ids = st.one_of(st.integers(0, 0x7FF), st.integers(0, 0x1FFFFFFF))
+#: From an app: protobuf has no word for an id of 0.
+asked_ids = st.one_of(st.integers(1, 0x7FF), st.integers(1, 0x1FFFFFFF))
 extras = st.recursive(
     st.one_of(st.booleans(), integers, st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
@@ -25,7 +27,7 @@ timestamps = st.one_of(st.none(), st.integers(1, 2**40).map(float))
 
 
 @st.composite
-def can_messages(draw, fd=False):
+def can_messages(draw, fd=False, ids=ids):
     identifier = draw(ids)
     extended = identifier > 0x7FF or draw(st.booleans())
     return messages.CanMessage(
@@ -51,7 +53,7 @@ def pids(mode):
 def requests(draw):
     mode = draw(st.integers(1, 0xFF))
     return messages.DiagnosticRequest(
-        id=draw(ids),
+        id=draw(asked_ids),
         mode=mode,
         bus=draw(buses),
         pid=draw(pids(mode)),
@@ -122,5 +124,5 @@ commands = st.one_of(
     ),
 )
 
-incoming = st.one_of(commands, simple_messages, can_messages())
+incoming = st.one_of(commands, simple_messages, can_messages(ids=asked_ids))
 outgoing = st.one_of(simple_messages, can_messages(), diagnostic_responses(), command_responses)

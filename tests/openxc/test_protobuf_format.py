@@ -151,6 +151,8 @@ def test_pid_0_is_one_in_two_modes(mode, pid):
     [
         (control(type=pb.ControlCommand.DIAGNOSTIC), "action must be ADD or CANCEL"),
         (diagnostic(action=7, message_id=1, mode=1), "action must be ADD or CANCEL"),
+        (diagnostic(mode=1, pid=12), "id is missing"),
+        (diagnostic(action=pb.DiagnosticControlCommand.CANCEL, bus=1, mode=1, pid=12), "id is missing"),
         (diagnostic(message_id=1), "mode must be from 1 to 255, not 0"),
         (diagnostic(message_id=1, mode=256), "mode must be from 1 to 255, not 256"),
         (diagnostic(message_id=1, mode=1, pid=0x10000), "pid must be from 0 to 0xffff, not 65536"),
@@ -203,6 +205,8 @@ nan = pb.DynamicField(type=pb.DynamicField.NUM, numeric_value=math.nan)
         b"\x08\x05",
         b"\x08\x06",
         vehicle_message(type=1, can_message=pb.CanMessage()),
+        vehicle_message(type=1, can_message=pb.CanMessage(bus=1, data=b"1")),
+        vehicle_message(type=1, can_message=pb.CanMessage(data=b"1", frame_format=2)),
         vehicle_message(type=1, can_message=pb.CanMessage(id=0x20000000, data=b"1")),
         vehicle_message(type=1, can_message=pb.CanMessage(id=0x800, data=b"1", frame_format=1)),
         vehicle_message(type=1, can_message=pb.CanMessage(id=1, data=b"1", frame_format=5)),
@@ -250,6 +254,14 @@ def test_data_too_long():
     record = vehicle_message(type=1, can_message=pb.CanMessage(id=1, data=bytes(12)))
     assert decode(record) == CanMessage(id=1, data=bytes(8))
     assert decode_outgoing(record) == CanMessage(id=1, data=bytes(12), fd=True)
+
+
+def test_an_id_of_0_is_a_frames_on_the_bus_and_nobodys_to_write():
+    """Without presence, a write of that id and one whose id was forgotten are the same bytes."""
+    record = vehicle_message(type=1, can_message=pb.CanMessage(bus=1, data=b"1"))
+    assert decode_outgoing(record) == CanMessage(bus=1, id=0, data=b"1")
+    with pytest.raises(InvalidRecord, match="id is missing"):
+        decode(record)
 
 
 def test_bus_0_is_none():
