@@ -329,10 +329,12 @@ class VehicleInterface:
         return "bus " + ", ".join(str(number) for number in self._buses) if self._buses else "no bus"
 
     def _diagnostic(self, command: DiagnosticCommand, peer: Peer, output: Output, now: float) -> None:
-        self._check_request(command.request, peer, self._clients_rules)
         if command.action is DiagnosticAction.ADD:
+            self._check_request(command.request, peer, self._clients_rules)
             events = self._manager.add(command.request, peer, now)
         else:
+            # It writes nothing, so it may be said of a muted bus, too, or the request would come back with the bus.
+            self._check_request(command.request, peer, self._rules)
             events = self._manager.cancel(command.request, now)
         self._collect(events, output, now)
 

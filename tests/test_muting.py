@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bridge.frames import Frame, FrameBatch
 from bridge.openxc.messages import DiagnosticRequest
-from bridge.policy import BusRules
+from bridge.policy import BusRules, Write
 from bridge.profile.plan import (
     CustomCommand,
     PlanBus,
@@ -67,6 +67,24 @@ class TestMuting:
         parts = [b"\xc1\0" + b"1M8GDM", b"\xc1\1" + b"9AXKP0", b"\xc1\2" + b"42788\0"]
         vehicle.take(vehicle.interface.frames(FrameBatch.of(Frame(id=0x40A, data=part) for part in parts), 0))
         assert vehicle.say(command="get_vin")["message"] == "1M8GDM9AXKP042788"
+
+    def test_a_request_may_be_cancelled_so_that_it_does_not_come_back(self, vehicle):
+        request = {"id": 0x7E0, "mode": 1, "pid": 12}
+        vehicle.ask(**request, frequency=10)
+        vehicle.mute()
+        cancel = {"command": "diagnostic_request", "action": "cancel", "request": request}
+        assert vehicle.say(**cancel)["status"] is True
+        assert vehicle.say(**cancel)["message"].startswith("no recurring request")
+        vehicle.unmute()
+        vehicle.wait(3)
+        assert (vehicle.sent, vehicle.open) == ([], set())
+
+    def test_a_cancel_still_needs_the_right_to_ask(self):
+        vehicle = Vehicle(grants=Write.SIGNAL, muted=True)
+        request = {"id": 0x7E0, "mode": 1, "pid": 12}
+        answer = vehicle.say(command="diagnostic_request", action="cancel", request=request)
+        assert answer["status"] is False
+        assert "--allow-write" in answer["message"]
 
     def test_whoever_holds_the_bus_has_the_profiles_rules(self, vehicle):
         vehicle.mute()
