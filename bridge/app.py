@@ -365,30 +365,34 @@ class Bridge:
             self._send_failures.warning("a frame was not sent: %s", error)
 
     def _operate(self, event: OpenChannel | CloseChannel | SendPayload) -> None:
-        """Open, use or close an ISO-TP channel; one that cannot is reported back."""
+        """Open, use or close an ISO-TP channel; what cannot be sent is reported back.
+
+        A channel that could not be opened is tried again with each request, whatever has freed it since.
+        """
         address = event.address
         try:
             if isinstance(event, OpenChannel):
-                self._channels[address] = self.buses[address.bus].open_isotp(
-                    address.request_id,
-                    address.response_id,
-                    extended=address.extended,
-                    receiver=partial(self._payload, address),
-                    failure=partial(self._channel_failed, address),
-                    progress=partial(self._progress, address),
-                )
+                self._open_channel(address)
             elif isinstance(event, SendPayload):
-                channel = self._channels.get(address)
-                if channel is None:
-                    raise BusError("the channel could not be opened")
-                channel.send(event.payload)
-            else:
-                channel = self._channels.pop(address, None)
-                if channel is not None:
-                    channel.close()
+                if address not in self._channels:
+                    self._open_channel(address)
+                self._channels[address].send(event.payload)
+            elif address in self._channels:
+                self._channels.pop(address).close()
         except BusError as error:
             self._send_failures.warning("diagnostics to 0x%x: %s", address.request_id, error)
-            self._loop.call_soon(self._channel_failed, address, str(error))
+            if isinstance(event, SendPayload):
+                self._loop.call_soon(self._channel_failed, address, str(error))
+
+    def _open_channel(self, address: ChannelAddress) -> None:
+        self._channels[address] = self.buses[address.bus].open_isotp(
+            address.request_id,
+            address.response_id,
+            extended=address.extended,
+            receiver=partial(self._payload, address),
+            failure=partial(self._channel_failed, address),
+            progress=partial(self._progress, address),
+        )
 
     def _payload(self, address: ChannelAddress, payload: bytes) -> None:
         self._carry_out(self.interface.payload(address, payload, self._loop.time()))

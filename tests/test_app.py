@@ -1,6 +1,7 @@
 """How a bridge is put together: which plan and which buses the settings mean."""
 
 import asyncio
+import itertools
 import json
 
 import pytest
@@ -368,6 +369,43 @@ async def test_the_simulated_ecus_answer_as_soon_as_the_user_says(spec, answered
             while b"get_vin" not in (record := await reader.readuntil(b"\0")):
                 pass
         assert json.loads(record[:-1])["status"] is answered
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await bridge.stop()
+
+
+@pytest.mark.parametrize(
+    ("frequency", "failures", "answers"),
+    [
+        (0, 1, [True]),  # the channel opens at the second try, which is that of the request itself
+        (0, 2, [False]),
+        (10, 4, [True, True]),
+    ],
+)
+async def test_a_channel_that_could_not_be_opened_is_tried_again(monkeypatch, frequency, failures, answers):
+    open_isotp, tries = VirtualBus.open_isotp, itertools.count(1)
+
+    def failing(bus, request_id, *arguments, **options):
+        if request_id == 0x7E1 and next(tries) <= failures:
+            raise BusError("all pairs of ids are in use")
+        return open_isotp(bus, request_id, *arguments, **options)
+
+    monkeypatch.setattr(VirtualBus, "open_isotp", failing)
+    bridge = bridge_of(bus=[{"spec": "simulated"}], listen=[{"url": "tcp://127.0.0.1:0"}])
+    await bridge.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(bridge.listeners[0].url.rpartition(":")[2]))
+        request = {"bus": 1, "id": 0x7E1, "mode": 1, "pid": 0, "frequency": frequency}
+        command = {"command": "diagnostic_request", "action": "add", "request": request}
+        writer.write(json.dumps(command).encode() + b"\0")
+        successes: list[bool] = []
+        async with asyncio.timeout(10):
+            while len(successes) < len(answers):
+                record = json.loads((await reader.readuntil(b"\0"))[:-1])
+                if record.get("id") == 0x7E1:
+                    successes.append(record["success"])
+        assert successes == answers
         writer.close()
         await writer.wait_closed()
     finally:
