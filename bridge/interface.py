@@ -106,7 +106,7 @@ class Output:
     records: Records = field(default_factory=Records)  #: for all clients
     frames: list[Frame] = field(default_factory=list)
     channels: list[OpenChannel | CloseChannel | SendPayload] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)  #: writes that were dropped without an answer, for the log
+    refusals: list[str] = field(default_factory=list)  #: writes that did not pass, answered or not, for the log
     faults: list[str] = field(default_factory=list)  #: what the profile's own code did wrong, for the log
 
 
@@ -248,13 +248,15 @@ class VehicleInterface:
             else:
                 self._write_raw(message, peer, output)
         except ClientError as error:
+            said = ""
             if isinstance(message, Command):
+                said = f"{message.name}: "
                 output.responses.append(
                     (peer, CommandResponse(command_response=message.name, status=False, message=str(error)))
                 )
-            else:
+            if isinstance(error, WriteRefusedError) or not isinstance(message, Command):
                 self.writes_refused += 1
-                output.refusals.append(f"{peer.name}: {error}")
+                output.refusals.append(f"{peer.name}: {said}{error}")
         return output
 
     def disconnect(self, peer: Peer, now: float) -> Output:

@@ -319,6 +319,34 @@ class TestDiagnostics:
         assert "--allow-write diagnostics" in answer["message"]
         assert vehicle.sent == []
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            {"command": "diagnostic_request", "action": "add", "request": {"id": 0x7E0, "mode": 1, "pid": 12}},
+            {"command": "diagnostic_request", "action": "cancel", "request": {"id": 0x7E0, "mode": 1, "pid": 12}},
+            {"command": "get_vin"},
+            {"command": "predefined_obd2", "enabled": True},
+        ],
+    )
+    def test_what_the_policy_refuses_is_written_down(self, command):
+        vehicle = Vehicle(grants=Write.SIGNAL)
+        answer = vehicle.say(**command)
+        assert vehicle.refusals == [f"client 1: {command['command']}: {answer['message']}"]
+        assert vehicle.interface.writes_refused == 1
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            {"command": "unknown"},
+            {"command": "passthrough", "bus": 9, "enabled": True},
+            {"command": "diagnostic_request", "action": "add", "request": {"id": 0x7E0, "mode": 1, "frequency": 99}},
+            {"command": "diagnostic_request", "action": "cancel", "request": {"id": 0x7E0, "mode": 1}},
+        ],
+    )
+    def test_what_makes_no_sense_is_no_write_that_was_refused(self, vehicle, command):
+        assert vehicle.say(**command)["status"] is False
+        assert (vehicle.refusals, vehicle.interface.writes_refused) == ([], 0)
+
     def test_a_request_that_another_addressing_takes_for_a_write_is_refused(self):
         vehicle = Vehicle(grants=Write.READ_DIAGNOSTIC)
         answer = vehicle.ask(id=0x726, mode=3, payload="2ef19041")

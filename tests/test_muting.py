@@ -45,7 +45,13 @@ class TestMuting:
         vehicle.say(id=66, data="01")
         vehicle.wait(10)
         assert (vehicle.sent, vehicle.frames, vehicle.open) == ([], [], set())
-        assert vehicle.refusals == [f"client 1: {MUTED}"] * 2
+        assert vehicle.refusals == [
+            f"client 1: diagnostic_request: {MUTED}",
+            f"client 1: get_vin: {MUTED}",
+            f"client 1: predefined_obd2: {MUTED}",
+            f"client 1: {MUTED}",
+            f"client 1: {MUTED}",
+        ]
 
     def test_the_other_buses_are_free(self, vehicle):
         vehicle.mute()

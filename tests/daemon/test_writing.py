@@ -242,7 +242,7 @@ async def test_by_default_nothing_but_reading_reaches_any_id(start_inside, join)
         assert "--allow-write" in answer.message
     assert (await app.ask("version")).status
     assert spy.frames == []
-    assert bridge.interface.writes_refused == 2 * (0x800 + len(extended)) + len(signals)
+    assert bridge.interface.writes_refused == refused + 2 * (0x800 + len(extended)) + len(signals)
 
     # Reading does reach it, only on ids of diagnostics, and where it cannot be taken for anything else.
     reads = [*range(0x6F0, 0x7F8), 0x18DA10F1, 0x18DB33F1]
