@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from msgspec import structs
+
 from bridge import __version__
 from bridge.codec import Records, Translator, published_value, signal_frame
 from bridge.diagnostics.addressing import FUNCTIONAL_ID, ChannelAddress
@@ -143,6 +145,9 @@ class VehicleInterface:
         self._rules = {bus.number: _rules(plan, bus) for bus in plan.buses}
         self._clients_rules = dict(self._rules)  # the same, but for the muted buses
         self._writable = _written_signals(plan)
+        self._pid_lengths = {
+            recurring.request: recurring.pid_length for recurring in plan.diagnostics if recurring.pid_length
+        }
         self._commands = {command.name: command for command in plan.commands}
         self._manager = DiagnosticManager(self._buses, uniform, max_frequency=max_frequency, delay=delay)
         self._predefined = PredefinedObd2(self._manager, DIAGNOSTIC_BUS)
@@ -412,8 +417,8 @@ class VehicleInterface:
             waiting.extend(self._predefined.handle(event, now))
             waiting.extend(self._vin.handle(event))
             match event:
-                case Publish(message=message, owner=owner) if owner is not InternalOwner.VIN:
-                    output.records += self.encode(message)
+                case Publish(owner=owner) if owner is not InternalOwner.VIN:
+                    output.records += self.encode(self._published(event))
                 case OpenChannel(address=address):
                     self._open.add(address)
                     output.channels.append(event)
@@ -439,6 +444,12 @@ class VehicleInterface:
             for address in self._open
             if address.response_id is not None
         )
+
+    def _published(self, event: Publish) -> SimpleMessage | DiagnosticResponse:
+        """A response as it goes out; one to the profile's own request has the PID's length that the profile says."""
+        if event.owner is None and isinstance(event.message, DiagnosticResponse):
+            return structs.replace(event.message, pid_length=self._pid_lengths.get(event.request))
+        return event.message
 
     def encode(self, message: Outgoing) -> Records:
         """A message as records, in the wanted formats."""

@@ -311,6 +311,20 @@ class TestDiagnostics:
         assert "".join(record["payload"][2:] for record in vehicle.records) == "62de00030000ac8177"
         assert all(record["id"] == record["message_id"] == 0x7E0 for record in vehicle.records)
 
+    def test_the_parts_begin_with_the_pid_as_the_profile_sends_it(self):
+        request = DiagnosticRequest(bus=1, id=0x7E0, mode=0x22, pid=0x12, frequency=1.0)
+        vehicle = Vehicle(make_plan(diagnostics=(RecurringRequest(request, pid_length=1),)), parts=True)
+        vehicle.wait(0)
+        assert vehicle.sent == [(0x7E0, "2212")]
+        vehicle.answer("6212" + "aabbccddeeff0011")
+        assert [record["payload"] for record in vehicle.records] == ["0x6212aabbccddee", "0xff0011"]
+        assert {record["total_size"] for record in vehicle.records} == {10}
+        # Whoever else asks for the same, asks with two bytes.
+        vehicle.records.clear()
+        vehicle.ask(id=0x7E0, mode=0x22, pid=0x12)
+        vehicle.answer("620012" + "aabbccddeeff0011")
+        assert {record["total_size"] for record in vehicle.records} == {11}
+
     @pytest.mark.parametrize("grants", [Write.NONE, Write.READ_DIAGNOSTIC])
     def test_a_refused_request_is_answered_with_the_reason(self, grants):
         vehicle = Vehicle(grants=grants)

@@ -122,6 +122,7 @@ class DiagnosticResponse(Message, frozen=True, kw_only=True):
     value: int | float | None = None
     frame: int | None = None  #: 0, 1, ... and -1 for the last part
     total_size: int | None = None  #: length of the whole ISO-TP message
+    pid_length: int | None = None  #: bytes of the PID in that message; None means by mode and PID. Not on the wire
 
 
 class Command(Message, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bridge.openxc.messages import DiagnosticResponse
-from bridge.openxc.pids import pid_length as pid_length_of
+from bridge.openxc.pids import pid_length
 
 HEADER_MAX = 3  #: service and a PID of two bytes, the longest header
 _POSITIVE = 0x40  #: what a positive response adds to the request's service, ISO 14229-1
 
 
-def split(response: DiagnosticResponse, part_size: int, pid_length: int | None = None) -> list[DiagnosticResponse]:
+def split(response: DiagnosticResponse, part_size: int) -> list[DiagnosticResponse]:
     """The parts of a positive response whose ISO-TP message is longer than `part_size` bytes.
 
     Put together, the parts' payloads are that message: service + 0x40, PID, payload. Every part
@@ -22,7 +22,7 @@ def split(response: DiagnosticResponse, part_size: int, pid_length: int | None =
     `frame`: 0, 1, ... and -1 for the last. The value, which follows from the payload, is in none.
 
     A response that fits, is negative, has no payload or is a part itself comes back as it is.
-    `pid_length` is the number of PID bytes in the message; None means by mode and PID (see openxc.pids).
+    Where it does not say how many bytes its PID had, that follows from mode and PID (see openxc.pids).
 
     Raises:
         ValueError: a part could not hold the header (3 bytes).
@@ -31,7 +31,7 @@ def split(response: DiagnosticResponse, part_size: int, pid_length: int | None =
         raise ValueError(f"parts of {part_size} bytes; the header alone may have {HEADER_MAX}")
     if not response.success or not response.payload or response.frame is not None:
         return [response]
-    whole = _header(response, pid_length) + response.payload
+    whole = _header(response) + response.payload
     if len(whole) <= part_size:
         return [response]
     starts = range(0, len(whole), part_size)
@@ -47,9 +47,9 @@ def split(response: DiagnosticResponse, part_size: int, pid_length: int | None =
     ]
 
 
-def _header(response: DiagnosticResponse, pid_length: int | None) -> bytes:
+def _header(response: DiagnosticResponse) -> bytes:
     service = bytes(((response.mode + _POSITIVE) & 0xFF,))
     if response.pid is None:
         return service
-    length = pid_length_of(response.mode, response.pid) if pid_length is None else pid_length
+    length = pid_length(response.mode, response.pid) if response.pid_length is None else response.pid_length
     return service + (response.pid & ((1 << 8 * length) - 1)).to_bytes(length, "big")

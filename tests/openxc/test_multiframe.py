@@ -56,7 +56,7 @@ def test_headers():
     assert header(mode=0x22, pid=0x12) == b"\x62\x00\x12"
     assert header(mode=0x31, pid=0x12) == b"\x71\x12"
     assert header(mode=0x19, pid=None) == b"\x59"
-    assert split(response(pid=0x12), 8, pid_length=1)[0].payload[:2] == b"\x62\x12"
+    assert split(response(pid=0x12, pid_length=1), 8)[0].payload[:2] == b"\x62\x12"
 
 
 def test_parts_too_small_for_the_header():

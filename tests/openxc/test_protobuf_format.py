@@ -359,6 +359,16 @@ def test_long_responses_come_in_short_records(length, mode, pid, identifier, tim
         assert {(part.bus, part.id, part.mode, part.pid) for part in parts} == {(255, identifier, mode, pid)}
 
 
+@pytest.mark.parametrize(("pid_length", "header"), [(None, b"\x62\0\x12"), (2, b"\x62\0\x12"), (1, b"\x62\x12")])
+def test_the_parts_of_a_long_response_have_the_pid_as_it_was(pid_length, header):
+    message = DiagnosticResponse(
+        bus=1, id=0x7E0, mode=0x22, success=True, pid=0x12, payload=bytes(300), pid_length=pid_length
+    )
+    parts = [decode_outgoing(record) for record in unframed(encode(message))]
+    assert b"".join(part.payload for part in parts) == header + bytes(300)
+    assert {part.total_size for part in parts} == {len(header) + 300}
+
+
 @given(st.one_of(st.binary(), st.binary().map(lambda data: b"\x08\x04" + data)))
 def test_nothing_but_the_documented_error(record):
     for read in (decode, decode_outgoing):
