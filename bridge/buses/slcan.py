@@ -25,7 +25,14 @@ from bridge.buses.bus import BusListener, BusState
 from bridge.buses.frame_bus import FrameBus, check_sendable
 from bridge.buses.in_thread import in_thread
 from bridge.buses.serial_line import SerialLine, ignore
-from bridge.buses.slcan_adapter import LOSSES, AdapterClock, ChannelSettings, OutgoingLines, StatusFlags
+from bridge.buses.slcan_adapter import (
+    LOSSES,
+    VOID_LINE,
+    AdapterClock,
+    ChannelSettings,
+    OutgoingLines,
+    StatusFlags,
+)
 from bridge.buses.slcan_opening import OpenedChannel, Opening
 from bridge.codec import slcan_lines
 from bridge.errors import BusError
@@ -225,9 +232,8 @@ class SlcanBus(FrameBus):
         try:
             await asyncio.wait_for(self._all_sent.wait(), WRITE_TIMEOUT)
         except TimeoutError:
-            line.discard_output()
-            if self._outgoing.amid_line:
-                line.write(b"\r")
+            line.discard_output()  # wherever in a line that cuts it off
+            line.write(VOID_LINE)
             self._give_up_waiting("the bus was closed")
 
     async def _hang_up(self, line: SerialLine) -> None:

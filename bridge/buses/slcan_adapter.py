@@ -31,6 +31,15 @@ BITRATES = {
 }
 DATA_BITRATES = {2_000_000: b"Y2", 5_000_000: b"Y5"}
 
+#: Ends a line that may have begun, so that it becomes no frame; else it asks for the version.
+#: A carriage return alone would send a line that is whole but for its end, and the CANable's firmware
+#: takes an empty line for the one before, once more: the last frame would go to the vehicle again. V is
+#: no digit, so adapters refuse the line. That firmware checks no length and takes what a line lacks from
+#: the one before; four V reach the DLC's place of a line that is cut in its 11-bit id, where it refuses
+#: them. It has no room for more behind a whole line, and a line that is cut in its data it sends whatever
+#: follows.
+VOID_LINE = b"VVVV\r"
+
 _BTR = re.compile(r"[0-9a-fA-F]{4}|[0-9a-fA-F]{6}")
 _TIMESTAMPS = slice(0, None, RECORD_SIZE // 8)
 _STAMP = 0.001  # seconds, the resolution of stamps
@@ -181,13 +190,6 @@ class OutgoingLines:
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
-
-    @property
-    def amid_line(self) -> bool:
-        """Whether the port has taken the beginning of a line and not its end."""
-        if not self._pieces or not self._pieces[0].written:
-            return False
-        return self._pieces[0].lines[self._pieces[0].written - 1] != ord("\r")
 
     def put(self, lines: bytes, records: bytes = b"") -> None:
         """Append a line for each of the records, or a command without any."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.buses.serial_line import SerialLine
-from bridge.buses.slcan_adapter import ChannelSettings
+from bridge.buses.slcan_adapter import VOID_LINE, ChannelSettings
 from bridge.codec import parse_slcan
 from bridge.codec.slcan import LINE_LIMIT
 from bridge.errors import BusError
@@ -94,7 +94,7 @@ class Opening:
             BusError: one line that says why the channel is not open. It may be, all the same.
         """
         version = await self._identify()
-        number = await self._ask(b"N", lambda reply: reply.kind is _Kind.TEXT and reply.text[:1] == b"N")
+        number = await self._ask(b"N", lambda reply: _is_serial_number(reply) and reply.text.decode() != version)
         for command in self._settings.commands():
             await self._set(command)
         stamps = (await self._order(b"Z1")) is _Kind.DONE
@@ -117,10 +117,13 @@ class Opening:
         )
 
     async def _identify(self) -> str:
-        """Empty the adapter's line buffer, close its channel and ask its version, until it says anything."""
+        """Empty the adapter's line buffer, close its channel and ask its version, until it says anything.
+
+        The answer may be to the void line already; then the other one is passed over later.
+        """
         deadline = self._loop.time() + self._start_timeout
         while True:
-            reply = await self._ask(b"\r\r\rC\rV", _is_version)
+            reply = await self._ask(VOID_LINE + b"C\rV", _is_version)
             if reply is not None:
                 return reply.text.decode()
             if self._heard or self._loop.time() >= deadline:
@@ -223,7 +226,11 @@ def _reply(line: bytes) -> _Reply:
 
 def _is_version(reply: _Reply) -> bool:
     """In any form: a CANable does not answer with V and digits. But no echo, and no rest of a frame's line."""
-    return reply.kind is _Kind.TEXT and reply.text != b"V" and not _HEX.fullmatch(reply.text)
+    return reply.kind is _Kind.TEXT and reply.text.strip(b"V") != b"" and not _HEX.fullmatch(reply.text)
+
+
+def _is_serial_number(reply: _Reply) -> bool:
+    return reply.kind is _Kind.TEXT and reply.text[:1] == b"N"
 
 
 def _is_acknowledgement(reply: _Reply) -> bool:

@@ -28,6 +28,7 @@ COMMANDS = {
     "F": "tell_status",
 }
 EVERYTHING = "".join(COMMANDS)
+CANABLE_VERSION = b"b158aa7 github.com/normaldotcom/canable2.git"
 
 
 class Wire:
@@ -69,7 +70,7 @@ class SlcanAdapter:
     ) -> None:
         self.wire = wire or Wire()
         self.wire.adapters.append(self)
-        self.commands: list[bytes] = []  #: what it was told, but for frames
+        self.commands: list[bytes] = []  #: what it was told, but for frames; an empty line is one, too
         self.frames: list[bytes] = []  #: what it sent
         self.is_open = False
         self.listen_only = False
@@ -162,8 +163,7 @@ class SlcanAdapter:
     def _answer(self, line: bytes) -> bytes:
         if line[:1] in b"tTrRdDbB" and line:
             return self._send(line)
-        if line:
-            self.commands.append(line)
+        self.commands.append(line)
         command = line[:1].decode()
         if command == "" or command not in self._knows:
             return self._unknown if command else self._done()
@@ -234,3 +234,27 @@ class SlcanAdapter:
         if not self.is_open:
             return self._done(False)
         return b"F%02X\r" % self.status
+
+
+class Canable(SlcanAdapter):
+    """Firmware that answers its version only, and checks no line: what a line lacks is left of those before.
+
+    So an empty line is the one before once more, as in the CANable's firmware.
+    """
+
+    def __init__(self, wire: Wire | None = None) -> None:
+        self._line = b""
+        super().__init__(wire, knows="CVSYO", acknowledges=False, unknown=b"", version=CANABLE_VERSION)
+
+    def plug_in(self) -> None:
+        super().plug_in()
+        self._line = b""
+
+    def _answer(self, line: bytes) -> bytes:
+        self._line = line + self._line[len(line) :]
+        dlc = {b"t": 4, b"r": 4, b"T": 9, b"R": 9}.get(self._line[:1])
+        if dlc is None:
+            return super()._answer(self._line[: max(1, len(line))])
+        if self.is_open and self._line[dlc : dlc + 1] in b"012345678":
+            self.frames.append(self._line[: dlc + 1 + 2 * int(self._line[dlc : dlc + 1] or b"0")])
+        return b""

@@ -113,6 +113,7 @@ class TestSending:
         adapter.read_on()
         await adapter.until(lambda: not adapter.is_open)
         assert adapter.commands[-1] == b"C"
+        assert b"" not in adapter.commands
 
     async def test_closing_while_the_adapter_goes(self, opened, adapter) -> None:
         adapter.stop_reading()
@@ -205,7 +206,7 @@ class TestALostAdapter:
             self.replug(adapter, device)
             await listener.until(lambda: len(listener.states) == 2 * turn)  # noqa: B023
             assert listener.states[-1] == (BusState.UP, "stick is back")
-            assert adapter.commands[:7] == [b"C", b"V", b"N", b"S6", b"Z1", b"O", b"F"]
+            assert adapter.commands[:8] == [b"VVVV", b"C", b"V", b"N", b"S6", b"Z1", b"O", b"F"]
             adapter.hear(b"t%03X0" % turn)
             assert (await listener.heard(turn))[-1].id == turn
             bus.send(FrameBatch.of([Frame(id=turn)]))

@@ -20,13 +20,13 @@ from bridge.buses.slcan import SlcanBus
 from bridge.buses.slcan_adapter import ChannelSettings
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch
-from tests.buses.slcan_adapter import SlcanAdapter
+from tests.buses.slcan_adapter import CANABLE_VERSION, Canable, SlcanAdapter
 from tests.descriptors import descriptors
 
 PATIENCE = 20.0
 SOON = 0.02  #: seconds until something that will never come
 ANSWER = 0.2  #: seconds for an answer, of adapters that give some and owe others
-CANABLE = b"b158aa7 github.com/normaldotcom/canable2.git"
+IDENTIFYING = [b"VVVV", b"C", b"V", b"N"]
 
 
 class TestOpening:
@@ -34,7 +34,7 @@ class TestOpening:
         bus = make_slcan(adapter.path)
         with caplog.at_level(logging.INFO):
             await bus.open(listener)
-        assert adapter.commands == [b"C", b"V", b"N", b"S6", b"Z1", b"O", b"F"]
+        assert adapter.commands == [*IDENTIFYING, b"S6", b"Z1", b"O", b"F"]
         assert adapter.is_open and adapter.stamps
         assert (bus.version, bus.serial_number) == ("V1013", "A123")
         assert caplog.messages == ["stick: adapter version V1013, serial number A123, with timestamps"]
@@ -53,17 +53,17 @@ class TestOpening:
     async def test_settings(self, make_slcan, adapter, listener, settings, commands) -> None:
         adapter.bitrate = b"S0"
         await make_slcan(adapter.path, settings).open(listener)
-        assert adapter.commands == [b"C", b"V", b"N", *commands, b"F"]
+        assert adapter.commands == [*IDENTIFYING, *commands, b"F"]
         assert adapter.listen_only == settings.listen_only
 
     async def test_an_adapter_that_says_its_version_and_nothing_else(self, make_slcan, wire, listener, caplog) -> None:
-        canable = SlcanAdapter(wire, knows="CVSYO", acknowledges=False, unknown=b"", version=CANABLE)
+        canable = Canable(wire)
         bus = make_slcan(canable.path, patience=ANSWER)
         with caplog.at_level(logging.INFO):
             await bus.open(listener)
         assert canable.is_open
-        assert bus.version == CANABLE.decode()
-        assert caplog.messages == [f"stick: adapter version {CANABLE.decode()}, without timestamps"]
+        assert bus.version == CANABLE_VERSION.decode()
+        assert caplog.messages == [f"stick: adapter version {CANABLE_VERSION.decode()}, without timestamps"]
         assert b"F" not in canable.commands
         canable.hear(b"t1230")
         bus.send(FrameBatch.of([Frame(id=7)]))
@@ -115,7 +115,7 @@ class TestOpening:
         stubborn = Stubborn(wire)
         stubborn.is_open = True
         await make_slcan(stubborn.path, patience=ANSWER).open(listener)
-        assert stubborn.commands == [b"C", b"V", b"N", b"S6", b"C", b"S6", b"Z1", b"O", b"F"]
+        assert stubborn.commands == [*IDENTIFYING, b"S6", b"C", b"S6", b"Z1", b"O", b"F"]
 
     async def test_an_adapter_that_starts_when_its_port_is_opened(self, make_slcan, wire, listener) -> None:
         class Starting(SlcanAdapter):
@@ -140,6 +140,15 @@ class TestOpening:
         assert late.is_open
         assert bus.state is BusState.UP
 
+    async def test_an_echo_is_no_version(self, make_slcan, wire, listener) -> None:
+        class Echo(SlcanAdapter):
+            def _answer(self, line: bytes) -> bytes:
+                return line + b"\r"
+
+        bus = make_slcan(Echo(wire).path, patience=SOON)
+        await bus.open(listener)
+        assert bus.version == ""
+
     async def test_stamps_that_it_does_not_have(self, make_slcan, wire, listener) -> None:
         adapter = SlcanAdapter(wire, knows="CVNSOF")
         await make_slcan(adapter.path, clock=lambda: 1.7e9).open(listener)
@@ -156,6 +165,49 @@ class TestOpening:
             adapter.hear(b"t1230")
         times = [f.timestamp - 1.7e9 for f in await listener.heard(3)]
         assert times == pytest.approx([0.0, -0.007, 0.0], abs=1e-5)
+
+
+class TestWhatAProgramLeftBehind:
+    """It was killed: its channel is open, and the adapter may have the beginning of a line."""
+
+    def left(self, adapter: SlcanAdapter, lines: bytes) -> None:
+        adapter._input += lines
+        adapter._read()
+        adapter.frames.clear()
+
+    @pytest.mark.parametrize("frame", [b"t7E080431010203000000", b"T18DAF110401020304", b"r1230"])
+    async def test_its_last_frame_is_not_sent_again(self, make_slcan, wire, listener, frame) -> None:
+        canable = Canable(wire)
+        self.left(canable, b"S6\rO\r" + frame + b"\r")
+        bus = make_slcan(canable.path, patience=ANSWER)
+        await bus.open(listener)
+        assert canable.frames == []
+        bus.send(FrameBatch.of([Frame(id=7)]))
+        await canable.until(lambda: canable.frames)
+        await bus.close()
+        await canable.until(lambda: not canable.is_open)
+        assert canable.frames == [b"t0070"]
+
+    @pytest.mark.parametrize("begun", [b"t1232AABB", b"t1232AA", b"t1232", b"t1230", b"t123", b"t1", b"t", b"C", b"T1"])
+    async def test_a_line_that_it_began_is_no_frame(self, make_slcan, adapter, listener, begun) -> None:
+        self.left(adapter, b"S6\rO\r" + begun)
+        bus = make_slcan(adapter.path)
+        await bus.open(listener)
+        assert adapter.frames == []
+        assert bus.version == "V1013"
+
+    @pytest.mark.parametrize("begun", [b"t", b"t1", b"t12", b"t123", b"T12345", b"T12345678"])
+    async def test_a_line_that_is_cut_in_its_id_is_not_completed(self, make_slcan, wire, listener, begun) -> None:
+        canable = Canable(wire)
+        self.left(canable, b"S6\rO\rT0000000081122334455667788\r" + begun)
+        await make_slcan(canable.path, patience=ANSWER).open(listener)
+        assert canable.frames == []
+        assert canable.is_open
+
+    async def test_a_version_that_looks_like_a_serial_number(self, make_slcan, wire, listener) -> None:
+        bus = make_slcan(SlcanAdapter(wire, version=b"Nano CAN 1").path)
+        await bus.open(listener)
+        assert (bus.version, bus.serial_number) == ("Nano CAN 1", "A123")
 
 
 class TestOpeningThatFails:
@@ -195,7 +247,7 @@ class TestOpeningThatFails:
         await self.fails(make_slcan(broken.path, patience=ANSWER), listener, "refuses to open its channel")
 
     async def test_listening_only_is_not_taken_for_granted(self, make_slcan, wire, listener) -> None:
-        canable = SlcanAdapter(wire, knows="CVSO", acknowledges=False, unknown=b"", version=CANABLE)
+        canable = Canable(wire)
         bus = make_slcan(canable.path, ChannelSettings(500_000, listen_only=True), patience=ANSWER)
         await self.fails(bus, listener, "does not confirm that it only listens")
         await canable.until(lambda: canable.commands[-1] == b"C")
