@@ -25,6 +25,7 @@ _END = re.compile(rb"[\r\a]")
 _HEX = re.compile(rb"[0-9a-fA-F]+")  # what is left of a frame's line whose beginning is lost
 _TEXT = re.compile(rb"[0-9A-Za-z][ -~]*")
 _STATUS = re.compile(rb"F[0-9a-fA-F]{2}")
+_LAWICEL_VERSION = re.compile(r"V[0-9a-fA-F]{4}")  # of hardware and software
 
 
 class _Kind(enum.Enum):
@@ -98,6 +99,7 @@ class Opening:
         for command in self._settings.commands():
             await self._set(command)
         stamps = (await self._order(b"Z1")) is _Kind.DONE
+        await self._have_frames_sent(version)
         await self._open()
         if not self._heard:
             raise BusError(
@@ -132,6 +134,15 @@ class Opening:
     async def _set(self, command: bytes) -> None:
         if await self._insist(command) is _Kind.REFUSED:
             raise BusError(f"{self._device} refuses {command.decode()}: its adapter does not have this bit rate")
+
+    async def _have_frames_sent(self, version: str) -> None:
+        """Tell an adapter of LAWICEL's kind to send frames when they come.
+
+        The CAN232 keeps them until it is asked, as delivered; one that does not know the command
+        refuses it. No other kind is told: the CANable's firmware reads X as a frame to be sent.
+        """
+        if self._acknowledges and _LAWICEL_VERSION.fullmatch(version):
+            await self._order(b"X1")
 
     async def _open(self) -> None:
         if self._settings.listen_only:

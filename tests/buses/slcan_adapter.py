@@ -23,6 +23,7 @@ COMMANDS = {
     "s": "set_registers",
     "Y": "set_data_bitrate",
     "Z": "set_stamps",
+    "X": "set_auto_poll",
     "O": "open",
     "L": "open_listening",
     "F": "tell_status",
@@ -52,7 +53,8 @@ class SlcanAdapter:
 
     Args:
         wire: the CAN bus.
-        knows: the commands that it knows; to others it answers `unknown`.
+        knows: the commands that it knows; to others it answers `unknown`. With X it is one of those that keep
+            their frames until they are asked for them, or told to send them by themselves.
         acknowledges: it answers commands that have nothing to tell, with CR; else not at all.
         unknown: its answer to what it does not know.
         clock: seconds, of which its stamps are made.
@@ -77,6 +79,7 @@ class SlcanAdapter:
         self.bitrate = b""
         self.data_bitrate = b""
         self.stamps = False
+        self.auto_poll = "X" not in knows  #: as delivered, it keeps its frames until it is asked for them
         self.status = 0
         self.refuses_frames = False
         self._knows = knows
@@ -114,7 +117,7 @@ class SlcanAdapter:
 
     def hear(self, line: bytes) -> None:
         """A frame of the vehicle's."""
-        if self.is_open:
+        if self.is_open and self.auto_poll:
             self.say(line + (b"%04X" % self.counter() if self.stamps else b"") + b"\r")
 
     def counter(self) -> int:
@@ -216,6 +219,12 @@ class SlcanAdapter:
         if self.is_open or code not in (b"0", b"1"):
             return self._done(False)
         self.stamps = code == b"1"
+        return self._done()
+
+    def set_auto_poll(self, code: bytes) -> bytes:
+        if self.is_open or code not in (b"0", b"1"):
+            return self._done(False)
+        self.auto_poll = code == b"1"
         return self._done()
 
     def open(self, _: bytes) -> bytes:

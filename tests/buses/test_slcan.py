@@ -206,7 +206,7 @@ class TestALostAdapter:
             self.replug(adapter, device)
             await listener.until(lambda: len(listener.states) == 2 * turn)  # noqa: B023
             assert listener.states[-1] == (BusState.UP, "stick is back")
-            assert adapter.commands[:8] == [b"VVVV", b"C", b"V", b"N", b"S6", b"Z1", b"O", b"F"]
+            assert adapter.commands[:9] == [b"VVVV", b"C", b"V", b"N", b"S6", b"Z1", b"X1", b"O", b"F"]
             adapter.hear(b"t%03X0" % turn)
             assert (await listener.heard(turn))[-1].id == turn
             bus.send(FrameBatch.of([Frame(id=turn)]))

@@ -34,7 +34,7 @@ class TestOpening:
         bus = make_slcan(adapter.path)
         with caplog.at_level(logging.INFO):
             await bus.open(listener)
-        assert adapter.commands == [*IDENTIFYING, b"S6", b"Z1", b"O", b"F"]
+        assert adapter.commands == [*IDENTIFYING, b"S6", b"Z1", b"X1", b"O", b"F"]
         assert adapter.is_open and adapter.stamps
         assert (bus.version, bus.serial_number) == ("V1013", "A123")
         assert caplog.messages == ["stick: adapter version V1013, serial number A123, with timestamps"]
@@ -44,10 +44,10 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("settings", "commands"),
         [
-            (ChannelSettings(), [b"Z1", b"O"]),
-            (ChannelSettings(btr="031c"), [b"s031C", b"Z1", b"O"]),
-            (ChannelSettings(250_000, data_bitrate=5_000_000), [b"S5", b"Y5", b"Z1", b"O"]),
-            (ChannelSettings(125_000, listen_only=True), [b"S4", b"Z1", b"L"]),
+            (ChannelSettings(), [b"Z1", b"X1", b"O"]),
+            (ChannelSettings(btr="031c"), [b"s031C", b"Z1", b"X1", b"O"]),
+            (ChannelSettings(250_000, data_bitrate=5_000_000), [b"S5", b"Y5", b"Z1", b"X1", b"O"]),
+            (ChannelSettings(125_000, listen_only=True), [b"S4", b"Z1", b"X1", b"L"]),
         ],
     )
     async def test_settings(self, make_slcan, adapter, listener, settings, commands) -> None:
@@ -115,7 +115,7 @@ class TestOpening:
         stubborn = Stubborn(wire)
         stubborn.is_open = True
         await make_slcan(stubborn.path, patience=ANSWER).open(listener)
-        assert stubborn.commands == [*IDENTIFYING, b"S6", b"C", b"S6", b"Z1", b"O", b"F"]
+        assert stubborn.commands == [*IDENTIFYING, b"S6", b"C", b"S6", b"Z1", b"X1", b"O", b"F"]
 
     async def test_an_adapter_that_starts_when_its_port_is_opened(self, make_slcan, wire, listener) -> None:
         class Starting(SlcanAdapter):
@@ -139,6 +139,35 @@ class TestOpening:
         await bus.open(listener)
         assert late.is_open
         assert bus.state is BusState.UP
+
+    async def test_one_that_keeps_its_frames_until_it_is_told_to_send_them(self, make_slcan, wire, listener) -> None:
+        """As LAWICEL's CAN232 does when it is delivered."""
+        adapter = SlcanAdapter(wire, version=b"V1220")
+        await make_slcan(adapter.path).open(listener)
+        adapter.hear(b"t1230")
+        assert [f.id for f in await listener.heard(1)] == [0x123]
+
+    @pytest.mark.parametrize(
+        "version",
+        [CANABLE_VERSION, b"VL2K0 b158aa7", b"b158", b"V101", b"V10134", b"V1013 b158aa7", b"v1013", b"V10.1"],
+    )
+    async def test_only_lawicel_s_version_tells_that_x_is_no_frame(self, make_slcan, wire, listener, version) -> None:
+        """The CANable's firmware would read on for an id and send that."""
+        adapter = SlcanAdapter(wire, version=version)
+        await make_slcan(adapter.path).open(listener)
+        assert b"X1" not in adapter.commands
+
+    async def test_an_adapter_that_acknowledges_nothing_is_not_told_x(self, make_slcan, wire, listener) -> None:
+        adapter = SlcanAdapter(wire, knows="CVSOX", acknowledges=False, unknown=b"")
+        await make_slcan(adapter.path, patience=ANSWER).open(listener)
+        assert b"X1" not in adapter.commands
+
+    async def test_an_adapter_that_does_not_know_x_is_opened(self, make_slcan, wire, listener) -> None:
+        adapter = SlcanAdapter(wire, knows="CVNSZOF")
+        bus = make_slcan(adapter.path)
+        await bus.open(listener)
+        assert adapter.is_open
+        assert bus.frames_unsent == 0
 
     async def test_an_echo_is_no_version(self, make_slcan, wire, listener) -> None:
         class Echo(SlcanAdapter):

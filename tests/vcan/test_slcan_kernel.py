@@ -40,6 +40,7 @@ async def wire():
 async def interface(wire):
     """A raw socket on slcan0, which the kernel has made of a serial port."""
     adapter = SlcanAdapter(wire)
+    adapter.auto_poll = True  # the kernel does not switch it on
     terminal = os.open(adapter.path, os.O_RDWR | os.O_NOCTTY)
     try:
         fcntl.ioctl(terminal, TIOCSETD, struct.pack("i", N_SLCAN))
