@@ -101,6 +101,7 @@ class SlcanBus(FrameBus):
         self._unread = b""  # the beginning of a line
         self._outgoing = OutgoingLines()
         self._all_sent = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None  # while the port is full
         self._unanswered = 0  # frames that the adapter has neither taken nor refused
         self._refusals = SeldomLog(_log)
         self._noises = SeldomLog(_log)
@@ -132,6 +133,7 @@ class SlcanBus(FrameBus):
         if line is not None:
             self.state = BusState.CLOSED  # from now on it takes no frames and hears none
             self._stop_polling()
+            self._stop_expiring()
             line.received = ignore
             line.lost = self._give_up_waiting
             await self._finish_sending(line)
@@ -240,7 +242,9 @@ class SlcanBus(FrameBus):
         line.received = line.lost = ignore
         line.when_writable(None)
         try:
-            line.write(b"C\r")
+            if not line.write(b"C\r"):  # a full port; what is in it is not worth a channel that stays open
+                line.discard_output()
+                line.write(VOID_LINE + b"C\r")
             await line.drained(WRITE_TIMEOUT)
         finally:
             line.close()
@@ -294,9 +298,8 @@ class SlcanBus(FrameBus):
     # What is said to the adapter.
 
     def _put(self, lines: bytes, records: bytes = b"") -> None:
-        was_empty = not self._outgoing
-        self._outgoing.put(lines, records)
-        if was_empty:
+        self._outgoing.put(lines, asyncio.get_running_loop().time(), records)
+        if self._expiry is None:  # else the port is full
             self._write()
 
     def _write(self) -> None:
@@ -304,13 +307,29 @@ class SlcanBus(FrameBus):
         while line is not None and self._outgoing:
             size = line.write(self._outgoing.next())
             if not size:
-                line.when_writable(self._write)
-                return
-            if sent := self._outgoing.took(size):
+                self._give_up_late()
+                break
+            if sent := self._outgoing.took(size, asyncio.get_running_loop().time()):
                 self._count_sent(sent)
+        self._stop_expiring()
         if line is not None:
-            line.when_writable(None)
-        self._all_sent.set()
+            line.when_writable(self._write if self._outgoing else None)
+        if not self._outgoing:
+            self._all_sent.set()
+        elif (since := self._outgoing.waiting_since) is not None and self.state is not BusState.CLOSED:
+            self._expiry = asyncio.get_running_loop().call_at(since + WRITE_TIMEOUT, self._write)
+
+    def _give_up_late(self) -> None:
+        """A port that takes bytes again after long does not get frames of long ago."""
+        if self.state is BusState.CLOSED:
+            return  # close() grants all of them as long again
+        if late := self._outgoing.expire(asyncio.get_running_loop().time() - WRITE_TIMEOUT):
+            self._count_unsent(late, "the adapter takes nothing")
+
+    def _stop_expiring(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def _count_sent(self, records: bytes) -> None:
         count = len(records) // RECORD_SIZE
@@ -324,6 +343,7 @@ class SlcanBus(FrameBus):
         self._refusals.warning("%s: %d frames could not be sent so far: %s", self.name, self.frames_unsent, reason)
 
     def _give_up_waiting(self, reason: str) -> None:
+        self._stop_expiring()
         if lost := self._outgoing.clear():
             self._count_unsent(lost, reason)
         self._all_sent.set()

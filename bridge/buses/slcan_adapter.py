@@ -177,23 +177,39 @@ def _times(records: bytes) -> array[float]:
 class _Piece:
     lines: bytes
     records: bytes  # of the lines' frames; of a command there is none
+    since: float  # when it came
     written: int = 0  # bytes of the lines
     sent: int = 0  # bytes of the records
 
+    def begun(self) -> int:
+        """How many bytes it has up to the end of the line that is partly written; of whole lines, if none is."""
+        if not self.written or self.lines[self.written - 1] == ord("\r"):
+            return self.written
+        return self.lines.index(b"\r", self.written) + 1
+
 
 class OutgoingLines:
-    """Lines that wait for the port, and which frames those are."""
+    """Lines that wait for the port, which frames those are, and how long they have waited in vain."""
 
     def __init__(self) -> None:
         self.frames = 0  #: that wait, one that is partly written among them
         self._pieces: deque[_Piece] = deque()
+        self._progress = float("-inf")  # when the port last took something
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
 
-    def put(self, lines: bytes, records: bytes = b"") -> None:
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when whole lines wait while the port takes nothing; None where there are none."""
+        for piece in self._pieces:
+            if piece.begun() < len(piece.lines):
+                return max(piece.since, self._progress)
+        return None
+
+    def put(self, lines: bytes, now: float, records: bytes = b"") -> None:
         """Append a line for each of the records, or a command without any."""
-        self._pieces.append(_Piece(lines, records))
+        self._pieces.append(_Piece(lines, records, now))
         self.frames += len(records) // RECORD_SIZE
 
     def next(self) -> memoryview:
@@ -201,8 +217,9 @@ class OutgoingLines:
         piece = self._pieces[0]
         return memoryview(piece.lines)[piece.written :]
 
-    def took(self, size: int) -> bytes:
+    def took(self, size: int, now: float) -> bytes:
         """So many bytes of next() are written; the records of the frames that are whole now."""
+        self._progress = now
         piece = self._pieces[0]
         end = piece.written + size
         if not piece.records:
@@ -216,6 +233,28 @@ class OutgoingLines:
         if end == len(piece.lines):
             self._pieces.popleft()
         return sent
+
+    def expire(self, before: float) -> int:
+        """Forget what has waited since `before` while the port took nothing; how many frames.
+
+        The rest of a line that is partly written stays: what comes next would be taken for it.
+        """
+        frames = self.frames
+        if self._progress > before:
+            return 0
+        rest: _Piece | None = None
+        while self._pieces and self._pieces[0].since <= before:
+            piece = self._pieces.popleft()
+            end = piece.begun()
+            kept = RECORD_SIZE if piece.records and end > piece.written else 0
+            self.frames -= (len(piece.records) - piece.sent - kept) // RECORD_SIZE
+            if end > piece.written:
+                rest = _Piece(
+                    piece.lines[:end], piece.records[: piece.sent + kept], piece.since, piece.written, piece.sent
+                )
+        if rest is not None:
+            self._pieces.appendleft(rest)
+        return frames - self.frames
 
     def clear(self) -> int:
         """Forget all; how many frames that were."""

@@ -14,7 +14,7 @@ import pytest
 from bridge.buses import slcan
 from bridge.buses.bus import BusState
 from bridge.buses.slcan_adapter import ChannelSettings
-from bridge.codec.slcan import LINE_LIMIT
+from bridge.codec.slcan import LINE_LIMIT, slcan_lines
 from bridge.errors import BusError
 from bridge.frames import Frame, FrameBatch, FrameFlags
 from bridge.limits import WRITE_QUEUE_FRAMES
@@ -41,6 +41,40 @@ class TestSending:
         assert bus.frames_sent == WRITE_QUEUE_FRAMES
         assert bus.frames_unsent == 0
         await adapter.until(lambda: len(adapter.frames) == WRITE_QUEUE_FRAMES)
+
+    async def test_a_port_that_takes_nothing_gets_no_frames_of_long_ago(
+        self, opened, adapter, monkeypatch, caplog
+    ) -> None:
+        monkeypatch.setattr(slcan, "WRITE_TIMEOUT", SOON)
+        adapter.stop_reading()
+        frames = [Frame(id=i & 0x7FF, data=i.to_bytes(8, "big")) for i in range(3000)]
+        for frame in frames:
+            opened.send(FrameBatch.of([frame]))
+        await until(lambda: opened.frames_sent + opened.frames_unsent >= 2999)  # one may be partly written
+        taken = 3000 - opened.frames_unsent
+        assert caplog.text.count("the adapter takes nothing") == 1
+        adapter.read_on()
+        opened.send(FrameBatch.of([Frame(id=5)]))
+        await adapter.until(lambda: adapter.frames[-1:] == [b"t0050"])
+        assert adapter.frames[:-1] == slcan_lines(FrameBatch.of(frames[:taken]).buffer).split(b"\r")[:-1]
+        assert opened.frames_sent == taken + 1
+
+    async def test_what_comes_while_the_port_takes_nothing_is_given_up_too(self, opened, adapter, monkeypatch) -> None:
+        monkeypatch.setattr(slcan, "WRITE_TIMEOUT", SOON)
+        adapter.stop_reading()
+        for turn in (1, 2, 3):
+            opened.send(FrameBatch.of(Frame(id=i, data=bytes(8)) for i in range(1000)))
+            await until(lambda: opened.frames_sent + opened.frames_unsent >= 1000 * turn - 1)  # noqa: B023
+        assert opened.frames_unsent > 2000
+
+    async def test_a_full_port_does_not_keep_the_channel_open(self, opened, adapter, monkeypatch) -> None:
+        monkeypatch.setattr(slcan, "WRITE_TIMEOUT", SOON)
+        adapter.stop_reading()
+        while opened._line.write(b"V\r" * 100):
+            pass
+        await asyncio.wait_for(opened.close(), PATIENCE)
+        adapter.read_on()
+        await adapter.until(lambda: not adapter.is_open)
 
     async def test_its_own_frames_come_back_when_they_are_written(self, make_slcan, adapter, listener) -> None:
         bus = make_slcan(adapter.path, loopback=True, clock=lambda: 1.7e9)

@@ -181,15 +181,15 @@ class TestOutgoingLines:
         outgoing = OutgoingLines()
         for piece in pieces:
             if piece is None:
-                outgoing.put(b"F\r")
+                outgoing.put(b"F\r", NOW)
             else:
-                outgoing.put(slcan_lines(batch(*piece)), batch(*piece))
+                outgoing.put(slcan_lines(batch(*piece)), NOW, batch(*piece))
         frames = sum(len(piece) for piece in pieces if piece)
         written, sent, turn = b"", b"", 0
         while outgoing:
             assert outgoing.frames == frames - len(FrameBatch(sent))
             piece = bytes(outgoing.next())[: sizes[turn % len(sizes)]]
-            sent += outgoing.took(len(piece))
+            sent += outgoing.took(len(piece), NOW)
             written += piece
             turn += 1
             # Each frame is sent with the end of its line.
@@ -199,13 +199,54 @@ class TestOutgoingLines:
 
     def test_clearing_says_what_is_lost(self) -> None:
         outgoing = OutgoingLines()
-        outgoing.put(b"F\r")
-        outgoing.put(slcan_lines(batch(b"a", b"b", b"c")), batch(b"a", b"b", b"c"))
-        outgoing.took(2)
-        outgoing.took(9)
+        outgoing.put(b"F\r", NOW)
+        outgoing.put(slcan_lines(batch(b"a", b"b", b"c")), NOW, batch(b"a", b"b", b"c"))
+        outgoing.took(2, NOW)
+        outgoing.took(9, NOW)
         assert outgoing.clear() == 2
         assert not outgoing
         assert outgoing.frames == 0
+
+    @given(
+        st.lists(st.none() | st.lists(st.binary(max_size=8), min_size=1, max_size=5), max_size=4),
+        st.lists(st.integers(1, 40), max_size=6),
+        st.integers(0, 4),
+    )
+    def test_what_has_waited_long_is_forgotten_but_for_a_line_that_is_begun(
+        self, pieces: list[list[bytes] | None], sizes: list[int], late: int
+    ) -> None:
+        """The first `late` pieces are too old."""
+        outgoing = OutgoingLines()
+        for place, piece in enumerate(pieces):
+            records = batch(*piece) if piece else b""
+            outgoing.put(slcan_lines(records) or b"F\r", float(place), records)
+        written, sent = b"", b""
+        for size in sizes:
+            if outgoing:
+                written += (taken := bytes(outgoing.next())[:size])
+                sent += outgoing.took(len(taken), -1.0)
+        given_up = outgoing.expire(late - 0.5)
+        assert outgoing.waiting_since is None or outgoing.waiting_since >= late
+        while outgoing:
+            written += (taken := bytes(outgoing.next()))
+            sent += outgoing.took(len(taken), -1.0)
+        assert len(FrameBatch(sent)) + given_up == sum(len(piece) for piece in pieces if piece)
+        assert outgoing.frames == 0
+        lines = [line for line in written.split(b"\r")[:-1] if line != b"F"]
+        assert lines == slcan_lines(sent).split(b"\r")[:-1]
+        # What came in time is there.
+        kept = b"".join(batch(*piece) for piece in pieces[late:] if piece)
+        assert sent.endswith(kept)
+
+    def test_nothing_is_forgotten_while_the_port_takes_something(self) -> None:
+        outgoing = OutgoingLines()
+        outgoing.put(slcan_lines(batch(b"a", b"b", b"c")), 0.0, batch(b"a", b"b", b"c"))
+        outgoing.took(3, 10.0)
+        assert outgoing.waiting_since == 10.0
+        assert outgoing.expire(9.9) == 0
+        assert outgoing.expire(10.0) == 2
+        assert outgoing.waiting_since is None
+        assert bytes(outgoing.next()) == b"1161\r"
 
 
 def test_records_are_doubles_in_the_machine_s_own_order() -> None:
