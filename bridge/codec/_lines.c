@@ -105,6 +105,7 @@ static PyObject *write_lines(PyObject *arguments, const char *format, LineWriter
 /* Lines of adapters */
 
 #define SLCAN_LINE_LIMIT 144 /* without its end, with a line feed on either side */
+#define SLCAN_STAMP_DIGITS 4
 #define SLCAN_COUNTER_PERIOD 60.0
 #define SLCAN_COUNTER_MAX 59999u
 
@@ -128,20 +129,32 @@ static double slcan_time(const Slcan *slcan, uint32_t milliseconds) {
     return first + SLCAN_COUNTER_PERIOD * floor((slcan->now - first) / SLCAN_COUNTER_PERIOD + 0.5);
 }
 
+/* Whether so many digits may be the data of a frame, without its timestamp. */
+static bool is_slcan_data(uint8_t flags, uint32_t dlc, size_t digits) {
+    if (digits == 2 * (size_t)FD_LENGTHS[dlc]) return true;
+    if (digits == 0) return flags & FLAG_REMOTE;
+    return !(flags & FLAG_FD) && dlc > CLASSIC_DATA_LIMIT && (digits == 2 * CLASSIC_DATA_LIMIT || digits == 2 * dlc);
+}
+
 static bool read_slcan_frame(const Slcan *slcan, Text line, uint8_t flags, Frame *frame) {
     size_t digits = flags & FLAG_EXTENDED ? 8 : 3;
     uint32_t id, dlc, stamp;
     if (text_size(line) < digits + 2) return false;
     const uint8_t *data = line.at + digits + 2;
     if (!read_hex((Text){line.at + 1, data - 1}, &id) || !read_hex((Text){data - 1, data}, &dlc)) return false;
-    *frame = (Frame){slcan->now, id, slcan->bus, flags, FD_LENGTHS[dlc], 0, {0}};
-    size_t said = flags & FLAG_REMOTE ? 0 : 2 * (size_t)frame->length, rest = (size_t)(line.end - data);
-    if (!is_frame(frame) || (rest != said && rest != said + 4)) return false;
-    if (rest != said && read_hex((Text){data + said, line.end}, &stamp)) {
+    uint8_t length = flags & FLAG_FD || dlc <= CLASSIC_DATA_LIMIT ? FD_LENGTHS[dlc] : CLASSIC_DATA_LIMIT;
+    *frame = (Frame){slcan->now, id, slcan->bus, flags, length, 0, {0}};
+    size_t rest = (size_t)(line.end - data);
+    if (rest >= SLCAN_STAMP_DIGITS && is_slcan_data(flags, dlc, rest - SLCAN_STAMP_DIGITS)) {
+        line.end -= SLCAN_STAMP_DIGITS;
+        if (!read_hex((Text){line.end, line.end + SLCAN_STAMP_DIGITS}, &stamp)) return false;
         frame->timestamp = slcan_time(slcan, stamp);
-        line.end = data + said;
+    } else if (!is_slcan_data(flags, dlc, rest)) {
+        return false;
     }
-    return read_data((Text){data, line.end}, frame->data, said / 2) >= 0;
+    int said = read_data((Text){data, line.end}, frame->data, FD_DATA_LIMIT), kept = flags & FLAG_REMOTE ? 0 : length;
+    if (said > kept) memset(frame->data + kept, 0, (size_t)(said - kept));
+    return said >= 0 && is_frame(frame);
 }
 
 static bool is_answer(Text line) {

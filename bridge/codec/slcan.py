@@ -10,6 +10,11 @@ Each ends with a carriage return. Four more digits may stand behind the data: wh
 in milliseconds from 0 to 59,999. Between frames an adapter answers commands: a line of its own
 that begins with another letter, a lone carriage return (done) or a BEL (refused).
 
+The CANable's firmware writes data behind remote frames, too, which means nothing. The DLC of a
+classic frame may be 9 to F, which means 8 bytes (ISO 11898-1); behind it stand 8, as many as its
+value, or as many as in CAN FD. Digits that may be data or a timestamp are a timestamp: who stamps
+frames stamps all of them, and of others no timestamp counts.
+
 Sources: the manuals of LAWICEL's CAN232 and CANUSB; drivers/net/can/slcan of Linux; the firmware
 of the CANable for CAN FD. Must not know commands, nor which of them an answer belongs to.
 """
@@ -56,8 +61,22 @@ _LETTERS: Final = {
 _FRAME = re.compile(
     rb"(?:([trdb])([0-7][0-9a-fA-F]{2})|([TRDB])([01][0-9a-fA-F]{7}))([0-9a-fA-F])((?:[0-9a-fA-F]{2})*)"
 )
+_STAMP_DIGITS: Final = 4
 _ANSWER = re.compile(rb"[A-Za-z][ -~]*")
 _FRAME_LETTERS = b"".join(_LETTERS)
+
+
+def _data_digits(dlc: int, flags: int) -> frozenset[int]:
+    """How many digits may be the data of a frame, without its timestamp."""
+    sizes = {FD_LENGTHS[dlc]}
+    if flags & REMOTE:
+        sizes.add(0)
+    if dlc > 8 and not flags & FD:
+        sizes |= {8, dlc}
+    return frozenset(2 * size for size in sizes)
+
+
+_DATA_DIGITS: Final = {kind: [_data_digits(dlc, kind) for dlc in range(16)] for kind in (0, REMOTE, FD)}
 
 
 def parse_slcan(
@@ -136,15 +155,15 @@ def _record(line: bytes, bus: int, now: float, epoch: float | None) -> bytes | N
         return None
     standard, short_id, extended, long_id, dlc, digits = match.groups()
     flags = _LETTERS[standard or extended]
-    length = FD_LENGTHS[int(dlc, 16)]
-    if length > 8 and not flags & FD:
-        return None  # the Linux driver refuses 9 to F here, too: no adapter can mean it
-    size = 0 if flags & REMOTE else 2 * length
-    if len(digits) == size + 4:
-        now = _stamped(int(digits[size:], 16), now, epoch)
-    elif len(digits) != size:
+    code = int(dlc, 16)
+    sizes = _DATA_DIGITS[flags & (FD | REMOTE)][code]
+    if len(digits) - _STAMP_DIGITS in sizes:
+        now = _stamped(int(digits[-_STAMP_DIGITS:], 16), now, epoch)
+    elif len(digits) not in sizes:
         return None
-    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, unhexlify(digits[:size]))
+    length = FD_LENGTHS[code] if flags & FD else min(code, 8)
+    data = b"" if flags & REMOTE else unhexlify(digits[: 2 * length])
+    return RECORD.pack(now, int(short_id or long_id, 16), bus, flags, length, data)
 
 
 def _stamped(milliseconds: int, now: float, epoch: float | None) -> float:

@@ -32,6 +32,24 @@ FRAMES = [
     (b"B1FFFFFFFE" + LONG[:48].hex().upper().encode(), Frame(0x1FFFFFFF, LONG[:48], extended=True, fd=True, flags=BRS)),
 ]
 
+#: What adapters say of frames that the bridge writes in another way.
+OTHER_FORMS = [
+    (b"r1230", Frame(0x123, flags=REMOTE)),
+    (b"r1231AA", Frame(0x123, bytes(1), flags=REMOTE)),
+    (b"r1232", Frame(0x123, bytes(2), flags=REMOTE)),
+    (b"r1232AABB", Frame(0x123, bytes(2), flags=REMOTE)),
+    (b"r1238AABBCCDDEEFF0011", Frame(0x123, bytes(8), flags=REMOTE)),
+    (b"R12ABCDEF3AABBCC", Frame(0x12ABCDEF, bytes(3), extended=True, flags=REMOTE)),
+    (b"r123F", Frame(0x123, bytes(8), flags=REMOTE)),
+    (b"r123F" + b"AA" * 64, Frame(0x123, bytes(8), flags=REMOTE)),
+    *(
+        (b"t123%X" % dlc + LONG[:size].hex().upper().encode(), Frame(0x123, LONG[:8]))
+        for dlc in range(9, 16)
+        for size in (8, dlc, FD_LENGTHS[dlc])
+    ),
+    (b"T12ABCDEFF" + LONG.hex().upper().encode(), Frame(0x12ABCDEF, LONG[:8], extended=True)),
+]
+
 INVALID = [
     b"t",
     b"t12",
@@ -49,9 +67,18 @@ INVALID = [
     b"t8000",
     b"T200000000",
     b"TFFFFFFFF0",
-    b"t1239" + b"00" * 12,
-    b"r1239",
-    b"r1231AA",
+    b"t1239",
+    b"t1239" + b"00" * 7,
+    b"t1239" + b"00" * 13,
+    b"t123F" + b"00" * 14,
+    b"t123F" + b"00" * 63,
+    b"t1239" + b"00" * 8 + b"0x",
+    b"r1231A",
+    b"r1231xx",
+    b"r1231AABBCCDD",
+    b"r1238" + b"00" * 7,
+    b"r1238000x",
+    b"R12ABCDEF1AABBCCDD",
     b"t1230\n0",
     b"d1239" + b"00" * 9,
     b" t1230",
@@ -75,6 +102,14 @@ def state(parsed):
 lines = st.one_of(
     st.sampled_from([line for line, _ in FRAMES] + INVALID),
     st.sampled_from([line for line, _ in FRAMES]).map(lambda line: line + b"12AB"),
+    st.sampled_from([line for line, _ in OTHER_FORMS]),
+    st.builds(
+        lambda start, size: start + b"5" * size,
+        st.sampled_from(
+            [letter + b"123" + digit for letter in (b"t", b"r", b"d") for digit in (b"0", b"2", b"8", b"A", b"F")]
+        ),
+        st.integers(0, 140),
+    ),
     st.sampled_from([b"", b"z", b"Z", b"V1013", b"N1234", b"F00", b"\n", b"\n\n", b"t1230\n"]),
     st.text("tTrRdDbBzV0123489aFxX\n ", max_size=40).map(str.encode),
     st.binary(max_size=30),
@@ -105,6 +140,23 @@ class TestPython:
             records, answers, consumed, invalid = self.parse(text + b"\r", 1, 0.0)
             assert (records, answers, consumed, invalid) == (expected, [], len(text) + 1, 0)
         assert self.write(expected) == line + b"\r"
+
+    @pytest.mark.parametrize(("line", "frame"), OTHER_FORMS)
+    def test_other_forms_of_frames(self, line, frame):
+        assert self.parse(line + b"\r", 1, 0.0) == (FrameBatch.of([frame]).buffer, [], len(line) + 1, 0)
+        (expected,) = FrameBatch.of([frame])
+        ((parsed,), _, _, invalid) = state(self.parse(line + b"0001\r", 1, NOW, NOW))
+        assert (parsed.id, parsed.data, parsed.flags, invalid) == (frame.id, frame.data, expected.flags, 0)
+        assert parsed.timestamp == pytest.approx(NOW + 0.001, abs=1e-6)
+
+    @pytest.mark.parametrize("line", [b"r12320001", b"t123A" + b"00" * 8 + b"0001"])
+    def test_what_may_be_data_or_a_timestamp_is_a_timestamp(self, line):
+        """An adapter that stamps does so with every frame, and of others the stamps are ignored."""
+        ((parsed,), *_) = state(self.parse(line + b"\r", 1, NOW, NOW))
+        assert parsed.timestamp == pytest.approx(NOW + 0.001, abs=1e-6)
+        assert not any(parsed.data)
+        ((parsed,), *_) = state(self.parse(line + b"\r", 1, NOW))
+        assert parsed.timestamp == NOW
 
     @pytest.mark.parametrize(("line", "frame"), FRAMES)
     def test_the_time_is_now_where_no_timestamp_counts(self, line, frame):
