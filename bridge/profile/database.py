@@ -9,6 +9,7 @@ Sources: the DBC format (start bits, extended multiplexing, value tables) as can
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -51,6 +52,13 @@ _MULTIPLEX_DEPTH_LIMIT = 8
 _STATE_RANGE = range(-(1 << 63), 1 << 64)
 _BUS_LIMIT = 255
 
+#: What cantools takes a moment for: a signal is there for any value of a 16-bit multiplexer.
+_SIGNAL_SELECTIONS_LIMIT = 1 << 16
+_DATABASE_SELECTIONS_LIMIT = 1 << 20
+_DBC_TEXT = re.compile(r'"(?:\\"|[^"])*"|//[^\n]*')  # strings and comments, which may say anything
+_DBC_SELECTIONS = re.compile(r"\bSG_MUL_VAL_\s+(\d+)\s+(\w+)\s+\w+\s([^;]*);")  # message, signal, multiplexer, ranges
+_DBC_RANGE = re.compile(r"([-+]?\d+)\s*[-+](\d+)")
+
 
 def build_plan(text: str, file: PurePath, bus: int = 1) -> Plan:
     """Make a plan of a database.
@@ -76,15 +84,37 @@ def _parse(text: str, file: PurePath) -> Database:
     if suffix not in FORMATS:
         raise ProfileError(f'{file}: "{suffix}" is no database\'s suffix; known are {", ".join(FORMATS)}')
     try:
+        if FORMATS[suffix] == "dbc":
+            _refuse_many_selections(text, file)
         # Overlapping signals are common in the wild and harm nobody, so cantools is not to be strict;
         # fields outside of the data are found here.
         database = cantools.database.load_string(text, database_format=FORMATS[suffix], strict=False)
+    except ProfileError:
+        raise
     except Exception as error:  # whatever its parsers raise about a file that is none
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ProfileError(f"{file}: no {FORMATS[suffix].upper()} database: {reason}") from None
     if not isinstance(database, Database) or not database.messages:
         raise ProfileError(f"{file}: the database has no messages")
     return database
+
+
+def _refuse_many_selections(text: str, file: PurePath) -> None:
+    """Look how many multiplexer values select a DBC's signals, because cantools makes a list of them all.
+
+    For a range as wide as a 24-bit multiplexer that takes minutes and gigabytes.
+    """
+    in_all = 0
+    for message, signal, ranges in _DBC_SELECTIONS.findall(_DBC_TEXT.sub("", text)):
+        count = sum(max(0, int(last) - int(first) + 1) for first, last in _DBC_RANGE.findall(ranges))
+        in_all += count
+        if count > _SIGNAL_SELECTIONS_LIMIT:
+            problem = f"it is selected by more than {_SIGNAL_SELECTIONS_LIMIT}"
+        elif in_all > _DATABASE_SELECTIONS_LIMIT:
+            problem = f"it and those before are selected by more than {_DATABASE_SELECTIONS_LIMIT}"
+        else:
+            continue
+        raise ProfileError(f"{file}: signal {signal} of message {message}: {problem} multiplexer values")
 
 
 class _DatabaseBuilder:

@@ -145,6 +145,40 @@ def test_refused(text, file, error):
         build_plan(text, PurePath(file))
 
 
+@pytest.fixture
+def no_cantools(monkeypatch):
+    """What cantools would expand for minutes must not reach it."""
+    monkeypatch.setattr(cantools.database, "load_string", lambda *_, **__: pytest.fail("cantools was asked"))
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    ["0-8388607", "0-65536", "0 -8388607", "0-40000, 50000-90000", "-70000-5", "1-1,\n\t5+99999", "0-" + "9" * 99],
+)
+def test_multiplexer_values_that_are_too_many_are_refused_at_once(no_cantools, ranges):
+    text = DBC.replace("A M 0-0;", f"A M {ranges};")
+    with pytest.raises(ProfileError, match=r"^car.dbc: signal A of message 5: .* more than 65536 multiplexer values$"):
+        build_plan(text, CAR)
+
+
+def test_multiplexer_values_that_are_too_many_together(no_cantools):
+    text = DBC + "".join(f"SG_MUL_VAL_ 5 S{number} M 0-65535;\n" for number in range(17))
+    with pytest.raises(
+        ProfileError, match=r"^car.dbc: signal S15 of message 5: .* more than 1048576 multiplexer values$"
+    ):
+        build_plan(text, CAR)
+
+
+def test_many_multiplexer_values_that_are_not_too_many():
+    (condition,) = signals(build_plan(DBC.replace("A M 0-0;", "A M 0-255, 1000-1100;"), CAR))["A"].multiplex
+    assert condition.values == {*range(256), *range(1000, 1101)}
+
+
+@pytest.mark.parametrize("comment", ['CM_ "SG_MUL_VAL_ 5 A M 0-8388607;";\n', "// SG_MUL_VAL_ 5 A M 0-8388607;\n"])
+def test_multiplexer_values_in_a_comment_are_none(comment):
+    assert "A" in signals(build_plan(DBC + comment, CAR))
+
+
 def test_what_no_frame_carries_is_left_out():
     wide = DBC.replace("480|32@1-", "0|72@1-").replace("SIG_VALTYPE_ 2566869265 COUNTER : 1;", "")
     plan = build_plan(wide.replace("BO_ 5 MUX: 8", "BO_ 5 MUX: 100"), CAR)
