@@ -242,7 +242,7 @@ class SlcanBus(FrameBus):
         line.received = line.lost = ignore
         line.when_writable(None)
         try:
-            if not line.write(b"C\r"):  # a full port; what is in it is not worth a channel that stays open
+            if line.write(b"C\r") < 2:  # a full port; what is in it is not worth a channel that stays open
                 line.discard_output()
                 line.write(VOID_LINE + b"C\r")
             await line.drained(WRITE_TIMEOUT)
