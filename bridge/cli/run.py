@@ -53,6 +53,7 @@ writing (--allow-write, words separated by commas):
   The default is all where every bus is simulated or virtual, otherwise read-diagnostics.
 
 Settings come from the file (-f), then OPENXC_BRIDGE_* variables, then these options.
+Ctrl-C, SIGTERM and the end of its terminal (but for nohup) end it in good order.
 """
 
 
@@ -86,7 +87,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C."""
+    """Serve until a signal ends it."""
     settings = config.load(
         arguments.file,
         os.environ,

@@ -22,13 +22,14 @@ def log_to_stderr(level: str) -> None:
 async def serve(
     start: Callable[[], Awaitable[None]], describe: Callable[[], str], stop: Callable[[], Awaitable[None]]
 ) -> int:
-    """Start, print what there is, wait for SIGTERM or Ctrl-C, and stop whatever happened. The exit status.
+    """Start, print what there is, wait for a signal that ends it, and stop whatever happened. The exit status.
 
     A device may take for ever to open: the signal counts all the same.
     """
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    signals = _ending_signals()
+    for number in signals:
         loop.add_signal_handler(number, told.set)
     starting = asyncio.ensure_future(start())
     ending = loop.create_task(told.wait())
@@ -44,3 +45,10 @@ async def serve(
         await asyncio.wait((starting, ending))
         await stop()
     return 0
+
+
+def _ending_signals() -> tuple[signal.Signals, ...]:
+    """Ctrl-C, SIGTERM, and the end of the terminal, unless nohup says that it is no reason to end."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, signal.SIGHUP

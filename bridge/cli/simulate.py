@@ -17,7 +17,7 @@ from bridge.simulator.node import SimulatedVehicle
 
 _DESCRIPTION = """\
 Drive a simulated vehicle on a bus: its messages come as a car sends them, and its ECUs answer
-OBD-II and UDS requests. Ends with Ctrl-C or SIGTERM.
+OBD-II and UDS requests. Ends with Ctrl-C, with SIGTERM or with its terminal.
 """
 
 _EPILOG = """\
@@ -51,7 +51,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Drive until SIGTERM or Ctrl-C."""
+    """Drive until a signal ends it."""
     log_to_stderr("info")
     return asyncio.run(_drive(arguments.bus, arguments.profile, arguments.seed))
 
