@@ -44,6 +44,10 @@ async def serve(
             task.cancel()
         await asyncio.wait((starting, ending))
         await stop()
+        if told.is_set():
+            for number in signals:  # the process has yet to be cleared away: it must not be ended twice
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
     return 0
 
 

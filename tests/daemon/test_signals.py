@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -31,3 +32,14 @@ async def test_with_nohup_it_outlives_the_terminal(start, hangup, join):
     daemon.process.send_signal(signal.SIGHUP)
     assert (await (await join(daemon.url)).ask("version")).status
     assert daemon.end()[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_until_the_process_is_gone_do_not_change_its_exit_status(start, number):
+    """What is left to do after the end in good order takes a moment, too."""
+    daemon = start()
+    while daemon.running:
+        daemon.process.send_signal(number)
+        time.sleep(0.002)
+    assert daemon.process.returncode == 0
+    assert "Traceback" not in daemon.errors
