@@ -165,6 +165,8 @@ REMOTE_FRAMES_WAITING = 1024  #: raw frames on their way into streams
 
 # How the daemon lives and ends.
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
+LOG_LINES_LIMIT = 1000  #: lines of the log that wait to be read; more are dropped and counted
+LOG_FLUSH_TIMEOUT = 0.25  #: for the last lines to be read at the end
 LOGGED_LENGTH = 300  #: characters of a client's or a profile's own words in one line of the log
 FAULTS_LIMIT = 100  #: different faults of a profile's own functions that are remembered
 PTY_POLL_PERIOD = 0.05  #: how often a pseudo-terminal is asked whether an app has it open

@@ -12,7 +12,8 @@ import shtab
 from bridge import config
 from bridge.app import Bridge
 from bridge.cli.arguments import Verbs
-from bridge.cli.serving import log_to_stderr, serve
+from bridge.cli.log import log_to_stderr
+from bridge.cli.serving import serve
 from bridge.errors import ConfigurationError
 from bridge.policy import GRANTS
 

@@ -6,17 +6,8 @@ Must not know what they serve.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import sys
 from collections.abc import Awaitable, Callable
-
-
-def log_to_stderr(level: str) -> None:
-    """Set the log up; stdout is for what serve() prints."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
 
 
 async def serve(

@@ -9,7 +9,8 @@ from dataclasses import replace
 import shtab
 
 from bridge.cli.arguments import Verbs
-from bridge.cli.serving import log_to_stderr, serve
+from bridge.cli.log import log_to_stderr
+from bridge.cli.serving import serve
 from bridge.errors import ConfigurationError
 from bridge.profile import loading
 from bridge.profile.plan import Plan

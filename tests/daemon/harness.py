@@ -40,7 +40,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Daemon:
     """`openxc-bridge run` as a process of its own, serving once the object is made."""
 
-    def __init__(self, folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> None:
+    def __init__(self, folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL, log: int | None = None) -> None:
+        """`log` is a descriptor for its stderr, in place of what `errors` reads."""
         self.began = time.monotonic()
         self._stderr = folder / f"stderr-{time.monotonic_ns()}"
         # python-can's own settings, and the bridge's, of whoever runs the tests must not count.
@@ -52,7 +53,7 @@ class Daemon:
                 env=environment,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=stderr if log is None else log,
             )
         self.printed = self._read_until_ready()
 
