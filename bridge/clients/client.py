@@ -128,7 +128,7 @@ class Client:
 
     def send_data(self, chunk: bytes, records: int) -> None:
         """Send a chunk of that many whole records, or keep it while the peer doesn't read, or drop older ones."""
-        if self._closing:
+        if self.closing:
             return
         if self._paused or len(chunk) > TRANSPORT_BUFFER_LIMIT:
             self._enqueue(chunk, records)
@@ -145,7 +145,7 @@ class Client:
         """
         if self.watcher is not None:
             self.watcher.response_due(self)
-        if self._closing:
+        if self.closing:
             return
         if not (self._paused or self._queue):
             self.responses_sent += 1

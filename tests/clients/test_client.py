@@ -104,3 +104,13 @@ def test_progress_is_what_the_peer_took_since_the_last_look(new_client):
     assert client.progressed(2.0)
     assert not client.progressed(3.0)
     assert client.last_progress == 2.0
+
+
+def test_a_connection_that_the_transport_gave_up_gets_nothing_more(new_client):
+    """After a reset asyncio logs each write to it, until it tells that the connection is lost."""
+    client, transport = new_client()
+    transport.closed = True
+    client.send_data(b"x", 1)
+    client.send_response(b"y")
+    assert transport.writes == []
+    assert (client.bytes_sent, client.records_sent, client.responses_sent) == (0, 0, 0)

@@ -11,7 +11,7 @@ import pytest
 from bridge.openxc.messages import CanMessage, CommandResponse, PayloadFormat, SimpleCommand
 from bridge.openxc.protobuf_format import encode as protobuf
 
-from .harness import SOON, connect
+from .harness import SOON, connect, leave_in_anger
 
 VERSION = b'{"command":"version"}\0'
 FRAME = b'{"bus":1,"id":%d,"data":"0x%s"}\0'
@@ -384,3 +384,14 @@ async def test_the_log_says_what_a_client_sent_in_vain(start, join):
     await app.close()
     assert daemon.end()[0] == 0
     assert ", 2 of its records made no sense, 1 of its records were too long" in daemon.errors
+
+
+async def test_apps_that_ask_and_leave_in_anger_do_not_flood_the_log(start, join):
+    daemon = start("--bus", "virtual")
+    for _ in range(20):
+        sock = connect(daemon.url)
+        sock.sendall(VERSION * 500)
+        leave_in_anger(sock)
+    assert (await (await join(daemon.url)).ask("version")).status
+    assert daemon.end()[0] == 0
+    assert daemon.errors.count("\n") <= 2 * 21 + 2, daemon.errors
