@@ -20,6 +20,7 @@ from bridge.frames import EXTENDED_ID_MAX, FrameFlags, pack
 from bridge.openxc import json_format, trace
 from bridge.openxc.messages import CanMessage, DiagnosticResponse, Outgoing, PayloadFormat, SimpleMessage
 from bridge.openxc.ranges import is_extended
+from bridge.visible import visible
 
 HINT_DELAY = 2.0  #: s without a raw frame before --format candump says what may be the cause
 
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             IdFilter.parse(text, bare_base=16 if arguments.format == "candump" else 10) for text in arguments.id
         )
     except ValueError as error:
-        print(f"openxc-bridge dump: {error}", file=sys.stderr)
+        print(visible(f"openxc-bridge dump: {error}"), file=sys.stderr)
         return 2
     url = chosen_url(arguments.url, os.environ)
     wanted = Filter(tuple(arguments.name), ids, arguments.bus)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn, TextIO
 
 import shtab
 
 from bridge import __version__
 from bridge.cli import command, dump, profile, run, simulate
 from bridge.errors import BridgeError
+from bridge.visible import visible
 
 _DESCRIPTION = """\
 One daemon owns the connections to a vehicle; any number of OpenXC apps use it at once.
@@ -27,10 +31,20 @@ examples:
   openxc-bridge command version                      ask a running bridge
 """
 
+#: What a write to a full disk, a terminal that is gone or a descriptor that is open for reading only fails with.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quotes what it refuses on one line, whatever characters are in it. Each verb's parser is of the same class."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="openxc-bridge",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -53,19 +67,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BridgeError as error:
-        print(f"openxc-bridge: {error}", file=sys.stderr)
+        _complain(str(error))
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `openxc-bridge dump | head`
-        _discard_output()
+        _discard(sys.stdout)
+        _discard(sys.stderr)
         return 0
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _discard(sys.stdout)
+        _complain(f"cannot write: {error.strerror}")
+        return 1
     return status
 
 
-def _discard_output() -> None:
+def _complain(text: str) -> None:
+    """One line on stderr, whatever is quoted in it; nobody can be told that there is no stderr."""
+    logging.shutdown()  # what led to it comes first
+    try:
+        print(f"openxc-bridge: {visible(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
     """Send what is still to be written nowhere, or the interpreter fails at its end when it flushes it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
