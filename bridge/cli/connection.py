@@ -45,6 +45,7 @@ CONNECT_TIMEOUT = 5.0  #: s, for a host that does not even refuse
 ANSWER_TIMEOUT = 2.0  #: s, for the answer to a command, which a bridge gives at once
 SEND_TIMEOUT = 5.0  #: s, for a bridge that reads nothing
 FINISH_TIMEOUT = 1.0  #: s, for the bridge to read what was sent last
+_LONGEST_WAIT = 86400.0  # s, at once; poll() takes no more than 24 days
 _READ_SIZE = 65536
 
 _ENCODERS = {PayloadFormat.JSON: json_format.encode, PayloadFormat.PROTOBUF: protobuf_format.encode}
@@ -222,7 +223,7 @@ class Connection:
     def _wait(self, events: int, timeout: float | None) -> bool:
         poll = select.poll()
         poll.register(self._fd, events)
-        return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
+        return bool(poll.poll(None if timeout is None else math.ceil(min(timeout, _LONGEST_WAIT) * 1000)))
 
     def _is_own_answer(self, message: Outgoing) -> bool:
         """Whether it answers the command that the connection itself sent at its start."""
@@ -248,6 +249,8 @@ def _open(text: str, url: AnyListenUrl) -> socket.socket | serial.Serial:
                 return serial.Serial(_expanded(url.link), timeout=0, exclusive=True)
             case SerialUrl():
                 return serial.Serial(url.device, url.baudrate, timeout=0, rtscts=url.rtscts, exclusive=True)
+    except UnicodeError as error:  # an empty label, or one that is too long
+        raise NoBridge(f"{text}: no such host") from error
     except OSError as error:
         raise NoBridge(_reason(text, url, error)) from error
 

@@ -20,6 +20,8 @@ class PathLock:
     """
 
     def __init__(self, path: Path, url: str) -> None:
+        if not path.name:
+            raise ListenError(f"{url} is a directory: choose another path with --listen")
         self._file = path.with_name(f".{path.name}.lock")
         self._fd = -1
         while self._fd < 0:

@@ -58,6 +58,8 @@ class TcpListener(Listener):
     async def _resolve(self) -> list[_Address]:
         try:
             found = self._look_up(socket.AI_NUMERICHOST)
+        except UnicodeError as error:  # an empty label, or one that is too long
+            raise ListenError(f"{self.url}: that is no host name: check --listen") from error
         except OSError:
             try:  # a name may take long to look up
                 found = await asyncio.get_running_loop().run_in_executor(None, self._look_up, socket.AI_PASSIVE)

@@ -17,6 +17,7 @@ from bridge.errors import ConfigurationError
 from bridge.limits import CLIENT_QUEUE_LIMIT
 from bridge.openxc.messages import PayloadFormat
 
+_BAUDRATE_MAX = 2**31 - 1  # what the system's call takes
 _FORMS = "tcp://HOST:PORT, unix:PATH, pty:LINK or serial:DEVICE@BAUD"
 
 
@@ -65,6 +66,8 @@ AnyListenUrl = TcpUrl | UnixUrl | PtyUrl | SerialUrl
 
 def parse_listen_url(text: str) -> AnyListenUrl:
     """What a listen URL means. Raises ConfigurationError, one line that names the URL and the cure."""
+    if "\0" in text:
+        raise ConfigurationError(f"--listen {text}: there is a NUL in it: leave it out")
     kind, colon, rest = text.partition(":")
     if not colon or kind not in {"tcp", "unix", "pty", "serial"}:
         raise ConfigurationError(f"--listen {text}: must be {_FORMS}")
@@ -123,11 +126,15 @@ def make_listener(
 
 
 def _expanded(path: str) -> str:
-    """The path with a leading ~ resolved: a shell does not do it after a colon."""
+    """The path in full, a leading ~ resolved: a shell does not do it after a colon."""
     try:
-        return str(Path(path).expanduser())
+        return str(Path(path).expanduser().absolute())
     except RuntimeError as error:
         raise ConfigurationError(f"--listen: {path} has no home directory: write the path in full") from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"--listen: {path} is in a working directory that is gone: write the path in full"
+        ) from error
 
 
 class _Options:
@@ -169,7 +176,7 @@ def _host_and_port(url: str, where: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not where.startswith("//") or not colon or not host:
         raise ConfigurationError(f"--listen {url}: must be tcp://HOST:PORT, for example tcp://127.0.0.1:50001")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
         raise ConfigurationError(f"--listen {url}: the port must be a number from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -182,6 +189,7 @@ def _device_and_baudrate(url: str, where: str) -> tuple[str, int]:
     device, at, baudrate = where.rpartition("@")
     if not at:
         return where, DEFAULT_BAUDRATE
-    if not device or not (baudrate.isascii() and baudrate.isdigit() and int(baudrate) > 0):
+    digits = baudrate.isascii() and baudrate.isdigit() and len(baudrate) <= 10
+    if not device or not digits or not 0 < int(baudrate) <= _BAUDRATE_MAX:
         raise ConfigurationError(f"--listen {url}: must be serial:DEVICE@BAUD, for example serial:/dev/ttyUSB0@230400")
     return device, int(baudrate)

@@ -29,7 +29,7 @@ def parse_endpoint(text: str, what: str) -> Endpoint:
         host = ""
     if not host or host.isdecimal() or any(character.isspace() or character in "/@" for character in host):
         raise ConfigurationError(f"{what}: {text!r} is no HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}")
-    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
         raise ConfigurationError(f"{what}: {port!r} is no port; write one from 1 to 65535, or 0 for a free one")
     return Endpoint(host, int(port))
 

@@ -66,6 +66,18 @@ def test_nobody_there(tmp_path):
         assert str(caught.value) == f"no bridge answers at {url}; start one with: openxc-bridge run --listen {url}"
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\udcff"])
+def test_what_is_no_host_name(host):
+    with pytest.raises(NoBridge, match="no such host"):
+        Connection(f"tcp://{host}:80")
+
+
+def test_a_time_that_no_clock_has_is_waited_for_all_the_same(server, url):
+    with Connection(url) as connection, server.accept()[0] as peer:
+        peer.sendall(json_format.encode(SPEED))
+        assert connection.receive(1e308) == SPEED
+
+
 def test_the_default_url_needs_no_option_to_be_served(monkeypatch):
     def refuse(*_):
         raise ConnectionRefusedError

@@ -57,6 +57,19 @@ def test_an_error_that_nobody_can_be_told_is_an_exit_status():
     assert shell("2>&-", "run", "--no-such-option") == (2, "")
 
 
+def test_a_path_that_is_no_text_is_printed_as_it_is(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "run", "--bus", "virtual", "--listen", b"unix:" + path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    printed = b"".join(process.stdout.readline() for _ in range(3))
+    process.terminate()
+    assert process.communicate(timeout=PATIENCE)[1] == b""
+    assert b"unix:" + path in printed
+
+
 def test_a_daemon_without_streams_serves_and_writes_its_log_to_no_client(tmp_path):
     path = tmp_path / "s"
     process = subprocess.Popen(

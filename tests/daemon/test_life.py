@@ -271,6 +271,15 @@ MISTAKES = {
     "no port": (["--listen", "tcp://127.0.0.1"], ["tcp://127.0.0.1"]),
     "everybody's network": (["--listen", "tcp://0.0.0.0:0"], ["0.0.0.0", "insecure"]),
     "an unknown host": (["--listen", "tcp://no-such-host.invalid:1"], ["no-such-host.invalid"]),
+    "an empty label in a host": (["--listen", "tcp://a..b:0"], ["a..b", "--listen"]),
+    "a label that is too long": (["--listen", f"tcp://{'a' * 64}.b:0"], ["aaa.b", "--listen"]),
+    "a host that is no text": (["--listen", "tcp://\udcff:0"], ["\\udcff", "--listen"]),
+    "a port of many digits": (["--listen", f"tcp://127.0.0.1:{'9' * 5000}"], ["65535"]),
+    "the root as a link": (["--listen", "pty:/"], ["pty:/", "choose another"]),
+    "the root as a socket": (["--listen", "unix:/"], ["unix:/", "choose another"]),
+    "a speed that no port has": (["--listen", "serial:/dev/null@4294967295"], ["4294967295", "@230400"]),
+    "a speed of many digits": (["--listen", f"serial:/dev/null@{'9' * 5000}"], ["@230400"]),
+    "a gateway's port of many digits": (["--gateway", f"127.0.0.1:{'9' * 5000}"], ["no port"]),
     "no folder for a link": (["--listen", "pty:/nowhere/vi"], ["/nowhere/vi"]),
     "a link that is a file": (["--listen", "pty:{tmp}/text"], ["{tmp}/text"]),
     "a socket that is a file": (["--listen", "unix:{tmp}/text"], ["{tmp}/text"]),
@@ -299,6 +308,16 @@ def test_a_mistake_is_told_in_one_line(capfd, tmp_path, monkeypatch, arguments, 
     assert re.fullmatch(r"openxc-bridge: [^\n]*\n", errors), errors
     for text in named:
         assert text.replace("{tmp}", str(tmp_path)) in errors
+
+
+@pytest.mark.parametrize("kind", ["pty", "unix"])
+def test_a_working_directory_that_is_gone(capfd, tmp_path, monkeypatch, kind):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert main(["run", "--listen", f"{kind}:vi"]) == 1
+    assert re.fullmatch(r"openxc-bridge: [^\n]* vi[^\n]* in full\n", capfd.readouterr().err)
 
 
 @pytest.mark.parametrize(
