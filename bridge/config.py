@@ -65,6 +65,7 @@ _PLAIN_TYPES = {  # msgspec's words for what TOML has
     "object": "a table",
 }
 _HOST = re.compile(r"[^\s/@:]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")  # a name or address; or IPv6
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte of a variable that is no UTF-8
 _Uint32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]  # openOBD's numbers
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
 _ArbitrationId = Annotated[int, msgspec.Meta(ge=0, le=0x1FFFFFFF)]
@@ -256,15 +257,16 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror or error}; name another file with -f") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number too long or lists too deep
         raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """OPENXC_BRIDGE_PROFILE, _DBC, _BUS, _LISTEN (both separated by spaces), _ALLOW_WRITE, ..."""
+    _refuse_bytes(environment)
     plain = ("profile", "dbc", "allow_write", "payload_format", "log_level", "platform", "device_id")
     found: dict[str, Any] = {}
     for key in plain:
@@ -281,12 +283,20 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def _refuse_bytes(environment: Mapping[str, str]) -> None:
+    """What is sent to others, or quoted, must be text; paths may be any bytes."""
+    texts = ("ALLOW_WRITE", "PAYLOAD_FORMAT", "LOG_LEVEL", "PLATFORM", "DEVICE_ID", "GATEWAY")
+    for name in (*(ENVIRONMENT_PREFIX + text for text in texts), *OPENOBD_VARIABLES.values()):
+        if _SURROGATE.search(environment.get(name, "")):
+            raise ConfigurationError(f"the environment: {name}: not valid UTF-8: set it again")
+
+
 def _with_port(remote: dict[str, str]) -> dict[str, Any]:
     """The variables of [openobd], the port as a number."""
     if "port" not in remote:
         return dict(remote)
     port = remote["port"]
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65535):
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) <= 65535):
         raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {port!r} is no port from 1 to 65535")
     return remote | {"port": int(port)}
 
@@ -296,8 +306,21 @@ def _convert(layer: Mapping[str, Any], source: str) -> Settings:
         settings = msgspec.convert(layer, Settings)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{source}: {_explain(str(error))}") from None
+    _refuse_nul(layer, source, "")
     _check_ranges(settings, source)
     return settings
+
+
+def _refuse_nul(value: object, source: str, key: str) -> None:
+    """No path, host or secret has a NUL: what is asked for such a one raises whatever it likes."""
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigurationError(f"{source}: {key}: there is a NUL in it: leave it out")
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _refuse_nul(part, source, f"{key}.{name}" if key else name)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            _refuse_nul(part, source, f"{key}[{index}]")
 
 
 def _check_ranges(settings: Settings, source: str) -> None:
@@ -361,7 +384,7 @@ def _explain(text: str) -> str:
     """msgspec's "... - at `$.bus[0].spec`" with the key first, in TOML's words, and with what it may be."""
     what, _, path = text.partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
-    unknown = re.match(r"Object contains unknown field `(.*)`", what)
+    unknown = re.match(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     if unknown:
         known = [field for section in _sections() for field in section.__struct_fields__]
         near = difflib.get_close_matches(unknown[1], known, n=1)

@@ -188,13 +188,60 @@ def test_a_file_that_cannot_be_read(tmp_path):
     assert str(tmp_path) in problem(tmp_path)  # a folder
 
 
+#: What TOML allows and its reader does not.
+BEYOND_TOML = b"a = " + b"[" * 100_000, b"a = " + b"9" * 5000
+
+
 def test_a_file_that_is_no_toml(tmp_path):
     path = tmp_path / "bridge.toml"
-    for data in (b"just text", b"profile = ", b'profile = "\xff"', b"[limits]\n[limits]\n", b"\0"):
+    for data in (b"just text", b"profile = ", b'profile = "\xff"', b"[limits]\n[limits]\n", b"\0", *BEYOND_TOML):
         path.write_bytes(data)
         line = problem(path)
         assert line.startswith(f"{path}: ")
         assert "TOML" in line
+
+
+def test_a_key_of_very_many_parts(tmp_path):
+    path = tmp_path / "bridge.toml"
+    path.write_text(".".join(["a"] * 10_000) + " = 1\n")
+    assert 'unknown key "a"' in problem(path)
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path):
+    """As Windows' editors write it."""
+    path = tmp_path / "bridge.toml"
+    path.write_bytes(b'\xef\xbb\xbfplatform = "car"\n')
+    assert load(path).platform == "car"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('device_id = "a\\u0000b"', "device_id"),
+        ('[[listen]]\nurl = "pty:/tmp/a\\u0000b"', "listen[0].url"),
+        ('[gateway]\nstate = "a\\u0000b"', "gateway.state"),
+        ('[openobd]\nca = "a\\u0000b"', "openobd.ca"),
+        ('[gateway]\nterminal15_on = ["\\u0000"]', "gateway.terminal15_on[0]"),
+    ],
+)
+def test_a_nul_in_a_text(file, text, key):
+    path = file(text + "\n")
+    assert problem(path) == f"{path}: {key}: there is a NUL in it: leave it out"
+
+
+@pytest.mark.parametrize(
+    "name", ["OPENXC_BRIDGE_DEVICE_ID", "OPENXC_BRIDGE_LOG_LEVEL", "OPENOBD_PARTNER_CLIENT_SECRET"]
+)
+def test_a_variable_that_is_no_text(name):
+    assert problem(None, {name: "a\udcffb"}) == f"the environment: {name}: not valid UTF-8: set it again"
+
+
+def test_a_path_in_the_environment_may_be_any_bytes():
+    assert load(None, {"OPENXC_BRIDGE_PROFILE": "a\udcffb"}).profile == "a\udcffb"
+
+
+def test_numbers_that_no_computer_has(file):
+    assert "max_frequency" in problem(file("[diagnostics]\nmax_frequency = 1" + "0" * 400 + "\n"))
 
 
 def test_a_mistake_in_the_environment_names_it():
@@ -297,7 +344,7 @@ def test_without_any_it_is_the_cloud():
     assert (remote.host, remote.port, remote.cluster_id) == ("grpc.openobd.com", 443, "001")
 
 
-@pytest.mark.parametrize("port", ["x", "-1", "0", "65536", "4 43"])
+@pytest.mark.parametrize("port", ["x", "-1", "0", "65536", "4 43", pytest.param("9" * 5000, id="long")])
 def test_a_port_that_is_none(port):
     line = problem(None, {"OPENOBD_GRPC_PORT": port})
     assert line.startswith("the environment: ")

@@ -86,7 +86,7 @@ def value(text: str) -> Value:
     """A JSON boolean, number or text; everything else is a text as it stands."""
     try:
         parsed = json.loads(text, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(parsed, int | float) and not fits_double(parsed):
         raise argparse.ArgumentTypeError(f"{text} is beyond every number that apps can read")

@@ -175,7 +175,7 @@ def candump_line(message: CanMessage, timestamp: float, interface: str) -> bytes
     name = interface.replace("%d", str((message.bus or 1) - 1))
     # Whether an FD frame switched its bit rate is not in the record: no flag says so.
     flags = (FrameFlags.EXTENDED if is_extended(message) else 0) | (FrameFlags.FD if message.fd else 0)
-    return candump_lines(pack(timestamp, message.id, message.bus or 1, flags, message.data), name.encode())
+    return candump_lines(pack(timestamp, message.id, message.bus or 1, flags, message.data), os.fsencode(name))
 
 
 def _formatter(arguments: argparse.Namespace) -> Formatter:

@@ -14,6 +14,8 @@ from bridge.openxc import json_format
 from bridge.openxc.messages import CanMessage, CommandName, FrameFormat, Outgoing, SimpleCommand, SimpleMessage
 from tests.cli.conftest import PATIENCE, RunningBridge
 
+DEEP = "[" * 100_000
+
 COMMANDS = [
     "version",
     "platform",
@@ -180,3 +182,8 @@ def test_a_written_frame_reaches_the_bus(echo, kind):
 
 def test_a_refused_write_is_no_error_since_nobody_says_so(echo):
     assert command("write", "no_such_signal", "1", "--url", echo.urls["tcp"]) == 0
+
+
+def test_a_value_that_is_nested_too_deeply_is_a_text():
+    parsed = make_parser().parse_args(["command", "write", "x", DEEP])
+    assert parsed.value == DEEP

@@ -223,3 +223,7 @@ def test_no_bridge(capsys):
         port = closed.getsockname()[1]
     assert main(["dump", f"tcp://127.0.0.1:{port}"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_interface_s_name_may_be_any_bytes():
+    assert b" \xff0 7E8#12" in candump_line(CanMessage(id=0x7E8, data=b"\x12"), 0.0, "\udcff%d")

@@ -109,3 +109,11 @@ def test_what_is_refused_is_quoted_on_one_line(capfd, arguments, shown):
     assert shown in errors.splitlines()[-1]
     assert errors.isascii() and "\x1b" not in errors
     assert arguments[0] != "run" or errors.count("\n") == 1
+
+
+def test_a_key_of_the_configuration_is_quoted_on_one_line(capfd, tmp_path):
+    (tmp_path / "bridge.toml").write_text('"a\\nb" = 1\n')
+    assert main(["run", "-f", str(tmp_path / "bridge.toml")]) == 1
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1
+    assert r'unknown key "a\nb"' in errors
