@@ -10,8 +10,10 @@ import asyncio
 import errno
 import ipaddress
 import socket
+from functools import partial
 from typing import Unpack
 
+from bridge.buses.in_thread import in_thread
 from bridge.clients.client import Client
 from bridge.clients.listener import Connection, Listener, ListenerOptions, ListenError
 
@@ -62,7 +64,7 @@ class TcpListener(Listener):
             raise ListenError(f"{self.url}: that is no host name: check --listen") from error
         except OSError:
             try:  # a name may take long to look up
-                found = await asyncio.get_running_loop().run_in_executor(None, self._look_up, socket.AI_PASSIVE)
+                found = await in_thread(partial(self._look_up, socket.AI_PASSIVE))
             except OSError as error:
                 raise ListenError(f"{self.url}: the host is not known ({error.strerror}): check --listen") from error
         return found

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
+import time
 import tty
 from pathlib import Path
 
@@ -154,6 +156,27 @@ async def test_tcp_serves_strangers_only_if_the_user_insists():
 )
 async def test_tcp_hosts_that_cannot_be(host, complaint):
     assert complaint in await refusal(TcpListener(host, 50001, insecure=True))
+
+
+def test_a_resolver_that_takes_for_ever_does_not_delay_the_end(monkeypatch):
+    """As one whose server does not answer; the loop's own threads would be waited for."""
+    answered = threading.Event()
+
+    def look_up(*_, flags, **__):
+        if not flags & socket.AI_NUMERICHOST:
+            answered.wait(SOON)
+        raise socket.gaierror(socket.EAI_NONAME, "no such host")
+
+    async def open_for_a_moment():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await TcpListener("somewhere", 0).open(Echo())
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    began = time.monotonic()
+    asyncio.run(open_for_a_moment())
+    assert time.monotonic() - began < SOON / 2
+    answered.set()
 
 
 async def test_a_tcp_app_that_closes_its_half_without_reading_is_gone():
