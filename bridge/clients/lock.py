@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 
 from bridge.clients.listener import ListenError
+
+_log = logging.getLogger(__name__)
 
 
 class PathLock:
@@ -55,5 +58,13 @@ class PathLock:
 
     def release(self) -> None:
         """Let another bridge have the path."""
-        self._file.unlink(missing_ok=True)
+        remove(self._file)
         os.close(self._fd)
+
+
+def remove(path: Path) -> None:
+    """Remove what is ours; in a folder that has become read-only it stays, and ending must not fail for that."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s stays behind: %s", path, error.strerror)

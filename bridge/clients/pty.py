@@ -17,7 +17,7 @@ from typing import Unpack
 
 from bridge.clients.fd_transport import FdTransport
 from bridge.clients.listener import Connection, Listener, ListenerOptions, ListenError
-from bridge.clients.lock import PathLock
+from bridge.clients.lock import PathLock, remove
 from bridge.limits import PTY_POLL_PERIOD
 
 _log = logging.getLogger(__name__)
@@ -146,10 +146,16 @@ class PtyListener(Listener):
         self._drop_pair()
         if self._lock is None:
             return
-        if self._slave and self._link.is_symlink() and str(self._link.readlink()) == self._slave:
-            self._link.unlink()
+        if self._leads_to_us():
+            remove(self._link)
         self._lock.release()
         self._lock = None
+
+    def _leads_to_us(self) -> bool:
+        try:
+            return str(self._link.readlink()) == self._slave
+        except OSError:  # not there, or another's file
+            return False
 
     def _peer_name(self, transport: asyncio.BaseTransport) -> str:
         return f"pty {self._link}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Unpack
 
 from bridge.clients.listener import Connection, Listener, ListenerOptions, ListenError
-from bridge.clients.lock import PathLock
+from bridge.clients.lock import PathLock, remove
 
 _BACKLOG = 128
 _PATH_LIMIT = 107  # what apps can connect to: sun_path less its NUL
@@ -108,13 +108,13 @@ class UnixListener(Listener):
         self._server.close()
         self._server = None
         if self._is_ours():
-            self._path.unlink()
+            remove(self._path)
         self._unlock()
 
     def _is_ours(self) -> bool:
         try:
             found = self._path.lstat()
-        except FileNotFoundError:
+        except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._identity
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import pty
@@ -248,6 +249,31 @@ async def test_a_file_that_is_no_socket_stays(tmp_path):
 async def test_a_unix_path_that_cannot_be(tmp_path):
     assert "cannot be made" in await refusal(UnixListener(str(tmp_path / "missing" / "s")))
     assert "too long" in await refusal(UnixListener(str(tmp_path / ("x" * 108))))
+
+
+@pytest.mark.parametrize("kind", [UnixListener, PtyListener])
+@pytest.mark.parametrize("method", ["unlink", "lstat"])
+async def test_a_folder_that_nothing_can_be_removed_from_any_more_keeps_no_app_connected(
+    tmp_path, monkeypatch, caplog, kind, method
+):
+    listener, echo = kind(str(tmp_path / "s")), Echo()
+    await listener.open(echo)
+    if kind is UnixListener:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        await echo.until(1)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, refuse)
+        await listener.close()
+    if kind is UnixListener:
+        assert await reader.read() == b""
+        writer.close()
+    assert echo.clients == []
+    if method == "unlink":
+        assert f"{tmp_path}/s stays behind: Read-only file system" in caplog.text
 
 
 async def test_a_unix_socket_that_became_anothers_is_not_removed(tmp_path):
