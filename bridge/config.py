@@ -326,8 +326,8 @@ def _refuse_nul(value: object, source: str, key: str) -> None:
 def _check_ranges(settings: Settings, source: str) -> None:
     if not 0 < settings.diagnostics.max_frequency <= 1000:
         raise ConfigurationError(f"{source}: diagnostics.max_frequency: a frequency in Hz above 0, at most 1000")
-    if settings.limits.clients < 1:
-        raise ConfigurationError(f"{source}: limits.clients: at least 1")
+    if not 1 <= settings.limits.clients <= 1_000_000:
+        raise ConfigurationError(f"{source}: limits.clients: from 1 to 1000000")
     if settings.limits.client_queue < limits.RECORD_LIMIT:
         raise ConfigurationError(
             f"{source}: limits.client_queue: at least {limits.RECORD_LIMIT} bytes, one record's limit"

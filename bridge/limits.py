@@ -164,6 +164,7 @@ REMOTE_STREAM_IDLE = 30.0  #: an ISO-TP stream stays open after its last channel
 REMOTE_FRAMES_WAITING = 1024  #: raw frames on their way into streams
 
 # How the daemon lives and ends.
+DESCRIPTORS_MARGIN = 128  #: of the process, for all but apps: files, buses, listeners, libraries
 LOG_ONCE_PERIOD = 1.0  #: a repeated trouble is logged at most once in this time
 LOG_LINES_LIMIT = 1000  #: lines of the log that wait to be read; more are dropped and counted
 LOG_FLUSH_TIMEOUT = 0.25  #: for the last lines to be read at the end

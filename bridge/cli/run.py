@@ -12,6 +12,7 @@ import shtab
 from bridge import config
 from bridge.app import Bridge
 from bridge.cli.arguments import Verbs
+from bridge.cli.descriptors import allow_descriptors
 from bridge.cli.log import log_to_stderr
 from bridge.cli.serving import serve
 from bridge.errors import ConfigurationError
@@ -106,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ui is not None and settings.gateway.listen is None:
         raise ConfigurationError("--ui is for openOBD scripts' controls; it needs --gateway HOST:PORT, too")
     log_to_stderr(settings.log_level)
+    allow_descriptors(settings.limits.clients, gateway=settings.gateway.listen is not None)
     if settings.log_level != "debug":
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines; what they tell is an error's line here
     return asyncio.run(_serve(settings))

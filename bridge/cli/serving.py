@@ -9,6 +9,8 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
+from bridge.cli.descriptors import log_unhandled
+
 
 async def serve(
     start: Callable[[], Awaitable[None]], describe: Callable[[], str], stop: Callable[[], Awaitable[None]]
@@ -18,6 +20,7 @@ async def serve(
     A device may take for ever to open: the signal counts all the same.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_unhandled)
     told = asyncio.Event()
     signals = _ending_signals()
     for number in signals:
