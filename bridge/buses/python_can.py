@@ -17,9 +17,9 @@ from collections.abc import Callable
 from bridge.buses.bus import BusListener, BusState
 from bridge.buses.can_adapter import CanAdapter, CanParameters, DeviceLock, OptionValue, open_can_bus
 from bridge.buses.frame_bus import FrameBus, check_sendable
-from bridge.buses.in_thread import in_thread
 from bridge.errors import BusError
 from bridge.frames import FrameBatch
+from bridge.in_thread import in_thread
 from bridge.limits import BUS_REOPEN_DELAY
 from bridge.seldom import SeldomLog
 

@@ -23,7 +23,6 @@ import serial
 
 from bridge.buses.bus import BusListener, BusState
 from bridge.buses.frame_bus import FrameBus, check_sendable
-from bridge.buses.in_thread import in_thread
 from bridge.buses.serial_line import SerialLine, ignore
 from bridge.buses.slcan_adapter import (
     LOSSES,
@@ -37,6 +36,7 @@ from bridge.buses.slcan_opening import OpenedChannel, Opening
 from bridge.codec import slcan_lines
 from bridge.errors import BusError
 from bridge.frames import FD, FLAGS_COLUMN, OWN, RECORD, RECORD_SIZE, FrameBatch
+from bridge.in_thread import in_thread
 from bridge.limits import (
     SLCAN_ANSWER_TIMEOUT,
     SLCAN_REOPEN_PERIOD,

@@ -13,9 +13,9 @@ import socket
 from functools import partial
 from typing import Unpack
 
-from bridge.buses.in_thread import in_thread
 from bridge.clients.client import Client
 from bridge.clients.listener import Connection, Listener, ListenerOptions, ListenError
+from bridge.in_thread import in_thread
 
 _BACKLOG = 128
 

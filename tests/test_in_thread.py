@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from bridge.buses.in_thread import in_thread
+from bridge.in_thread import in_thread
 
 PATIENCE = 20.0
 
