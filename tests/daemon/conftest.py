@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 
 import pytest
 
@@ -48,6 +49,14 @@ def start(tmp_path):
     """Start daemons that end with the test; one that the test ended itself is its own affair."""
     with _factory(tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def hangup():
+    """Have what is started from now on take the end of its terminal in this way."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda way: signal.signal(signal.SIGHUP, way)
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

@@ -72,11 +72,14 @@ async def test_what_cannot_be_heard_is_said(start, tmp_path, join) -> None:
     assert (await app.ask(PassthroughCommand(name="passthrough", bus=1, enabled=False))).status
 
 
-async def test_the_session_ends_with_the_bridge(start, tmp_path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_the_session_ends_with_the_bridge(start, tmp_path, hangup, number) -> None:
+    """However it is told to: a session that stays open keeps the car muted."""
+    hangup(signal.SIG_DFL)
     port = gateway_port(start_gateway(start, tmp_path))
     remote = start_remote(start, tmp_path, port)
     assert await sessions(port) == ["active"]
-    status, seconds = await asyncio.to_thread(remote.end)
+    status, seconds = await asyncio.to_thread(remote.end, number)
     assert (status, seconds < 2) == (0, True)
     assert await sessions(port) == ["finished"]
     assert remote.errors == ""

@@ -8,14 +8,6 @@ import time
 import pytest
 
 
-@pytest.fixture
-def hangup():
-    """Have what is started from now on take the end of its terminal in this way."""
-    before = signal.getsignal(signal.SIGHUP)
-    yield lambda way: signal.signal(signal.SIGHUP, way)
-    signal.signal(signal.SIGHUP, before)
-
-
 def test_the_end_of_the_terminal_is_an_end_in_good_order(start, hangup, tmp_path):
     """A closed window or a dropped ssh connection must not leave links, or remote sessions, behind."""
     hangup(signal.SIG_DFL)
