@@ -86,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(text: str) -> None:
     """One line on stderr, whatever is quoted in it; nobody can be told that there is no stderr."""
-    logging.shutdown()  # what led to it comes first
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # what led to it comes first
     try:
         print(f"openxc-bridge: {visible(text)}", file=sys.stderr, flush=True)
     except OSError:

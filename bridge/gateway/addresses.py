@@ -27,7 +27,8 @@ def parse_endpoint(text: str, what: str) -> Endpoint:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if not host or host.isdecimal() or any(character.isspace() or character in "/@" for character in host):
+    strange = not host.isprintable() or any(character.isspace() or character in "/@" for character in host)
+    if not host or host.isdecimal() or strange:
         raise ConfigurationError(f"{what}: {text!r} is no HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}")
     if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
         raise ConfigurationError(f"{what}: {port!r} is no port; write one from 1 to 65535, or 0 for a free one")

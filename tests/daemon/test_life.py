@@ -280,6 +280,8 @@ MISTAKES = {
     "a speed that no port has": (["--listen", "serial:/dev/null@4294967295"], ["4294967295", "@230400"]),
     "a speed of many digits": (["--listen", f"serial:/dev/null@{'9' * 5000}"], ["@230400"]),
     "a gateway's port of many digits": (["--gateway", f"127.0.0.1:{'9' * 5000}"], ["no port"]),
+    "a gateway's host that is no text": (["--gateway", "\udcff:0"], [r"\udcff:0", "no HOST:PORT"]),
+    "a gateway's host in colours": (["--gateway", "\x1b[31ma:0"], [r"\x1b[31ma:0", "no HOST:PORT"]),
     "no folder for a link": (["--listen", "pty:/nowhere/vi"], ["/nowhere/vi"]),
     "a link that is a file": (["--listen", "pty:{tmp}/text"], ["{tmp}/text"]),
     "a socket that is a file": (["--listen", "unix:{tmp}/text"], ["{tmp}/text"]),
