@@ -18,6 +18,7 @@ import msgspec
 
 from bridge import limits
 from bridge.errors import ConfigurationError
+from bridge.ports import parse_port
 
 ENVIRONMENT_PREFIX = "OPENXC_BRIDGE_"
 #: Keys of [openobd] and the variables that openOBD's own library reads for them; the last is ours.
@@ -295,10 +296,11 @@ def _with_port(remote: dict[str, str]) -> dict[str, Any]:
     """The variables of [openobd], the port as a number."""
     if "port" not in remote:
         return dict(remote)
-    port = remote["port"]
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) <= 65535):
-        raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {port!r} is no port from 1 to 65535")
-    return remote | {"port": int(port)}
+    text = remote["port"]
+    port = parse_port(text)
+    if not port:
+        raise ConfigurationError(f"the environment: {OPENOBD_VARIABLES['port']}: {text!r} is no port from 1 to 65535")
+    return remote | {"port": port}
 
 
 def _convert(layer: Mapping[str, Any], source: str) -> Settings:

@@ -40,7 +40,7 @@ async def in_thread(function: Callable[[], _Result], discard: Callable[[_Result]
         if discard is not None and results:
             threading.Thread(target=discard, args=results, daemon=True).start()
 
-    thread = threading.Thread(target=run, name="opens or closes a bus", daemon=True)
+    thread = threading.Thread(target=run, name="blocks for in_thread", daemon=True)
     thread.start()
     try:
         await done

@@ -42,7 +42,7 @@ async def test_a_result_is_discarded_where_its_caller_is_cancelled_in_the_turn_t
     await asyncio.sleep(0)
     made.wait(PATIENCE)
     for thread in threading.enumerate():
-        if thread.name == "opens or closes a bus":
+        if thread.name == "blocks for in_thread":
             thread.join(PATIENCE)  # it has told the loop
     loop.call_soon(task.cancel)
     with pytest.raises(asyncio.CancelledError):

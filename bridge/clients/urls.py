@@ -16,6 +16,7 @@ from bridge.clients.unix import UnixListener
 from bridge.errors import ConfigurationError
 from bridge.limits import CLIENT_QUEUE_LIMIT
 from bridge.openxc.messages import PayloadFormat
+from bridge.ports import parse_port
 
 _BAUDRATE_MAX = 2**31 - 1  # what the system's call takes
 _FORMS = "tcp://HOST:PORT, unix:PATH, pty:LINK or serial:DEVICE@BAUD"
@@ -173,16 +174,17 @@ class _Options:
 
 def _host_and_port(url: str, where: str) -> tuple[str, int]:
     address = where.removeprefix("//")
-    host, colon, port = address.rpartition(":")
+    host, colon, digits = address.rpartition(":")
     if not where.startswith("//") or not colon or not host:
         raise ConfigurationError(f"--listen {url}: must be tcp://HOST:PORT, for example tcp://127.0.0.1:50001")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
+    port = parse_port(digits)
+    if port is None:
         raise ConfigurationError(f"--listen {url}: the port must be a number from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         raise ConfigurationError(f"--listen {url}: write an IPv6 address in brackets, tcp://[::1]:PORT")
-    return host, int(port)
+    return host, port
 
 
 def _device_and_baudrate(url: str, where: str) -> tuple[str, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 
 from bridge.errors import ConfigurationError
-from bridge.openobd.endpoint import Endpoint
+from bridge.openobd.endpoint import Endpoint, peer_endpoint
+from bridge.ports import parse_port
 
 DEFAULT_PORT = 50051
 
@@ -20,9 +21,9 @@ def parse_endpoint(text: str, what: str) -> Endpoint:
     Raises:
         ConfigurationError: anything else.
     """
-    host, colon, port = text.strip().rpartition(":")
+    host, colon, digits = text.strip().rpartition(":")
     if not colon or text.endswith("]"):
-        host, port = text.strip(), str(DEFAULT_PORT)
+        host, digits = text.strip(), str(DEFAULT_PORT)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
@@ -30,9 +31,10 @@ def parse_endpoint(text: str, what: str) -> Endpoint:
     strange = not host.isprintable() or any(character.isspace() or character in "/@" for character in host)
     if not host or host.isdecimal() or strange:
         raise ConfigurationError(f"{what}: {text!r} is no HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}")
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
-        raise ConfigurationError(f"{what}: {port!r} is no port; write one from 1 to 65535, or 0 for a free one")
-    return Endpoint(host, int(port))
+    port = parse_port(digits)
+    if port is None:
+        raise ConfigurationError(f"{what}: {digits!r} is no port; write one from 1 to 65535, or 0 for a free one")
+    return Endpoint(host, port)
 
 
 class Endpoints:
@@ -53,14 +55,13 @@ class Endpoints:
 
 def _own_address(peer: str) -> str | None:
     """The address of this machine on the way to a peer."""
-    kind, _, rest = peer.partition(":")
-    host, _, port = rest.replace("%5B", "[").replace("%5D", "]").rpartition(":")
-    family = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}.get(kind)
-    if family is None:
+    endpoint = peer_endpoint(peer)
+    if endpoint is None:
         return None
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((host.strip("[]"), int(port)))  # sends nothing: it only asks the routing table
+            probe.connect((endpoint.host, endpoint.port))  # sends nothing: it only asks the routing table
             return str(probe.getsockname()[0])
     except (OSError, ValueError):
         return None

@@ -139,9 +139,9 @@ class Sessions:
             self._end_all(forgotten, Event.FAIL)
         self._tokens.admit(TokenKind.AUTHENTICATION, partner, now)
         session = Session(str(uuid.uuid4()), partner, connection, created_at, ticket)
-        token = self._tokens.issue(TokenKind.AUTHENTICATION, session.root, partner, now)
         self._open[session.id] = session
         self._sessions[session.root] = session
+        token = self._issue(TokenKind.AUTHENTICATION, session.root, now)
         self._report(session)
         return session, token
 
@@ -177,7 +177,7 @@ class Sessions:
         """Another authentication token of an available session; "" for one that cannot be claimed."""
         if session.state is not State.AVAILABLE:
             return ""
-        return self._tokens.issue(TokenKind.AUTHENTICATION, session.innermost, session.partner, now)
+        return self._issue(TokenKind.AUTHENTICATION, session.innermost, now)
 
     def end_all(self) -> None:
         """The gateway goes, and all sessions with it."""
@@ -241,11 +241,11 @@ class Sessions:
 
     def session_token(self, context: Context, now: float) -> str:
         """A new session token; the ones before hold for the rest of their lives."""
-        return self._tokens.issue(TokenKind.SESSION, context, self.of(context).partner, now)
+        return self._issue(TokenKind.SESSION, context, now)
 
     def monitor_token(self, context: Context, now: float) -> str:
         """A new monitor token."""
-        return self._tokens.issue(TokenKind.MONITOR, context, self.of(context).partner, now)
+        return self._issue(TokenKind.MONITOR, context, now)
 
     def start_context(self, context: Context, now: float) -> tuple[Context, str, str]:
         """A context within another: it, its monitor token and its authentication token.
@@ -262,7 +262,7 @@ class Sessions:
         inner = context.start_inner()
         self._sessions[inner] = session
         monitor = self.monitor_token(inner, now)
-        authentication = self._tokens.issue(TokenKind.AUTHENTICATION, inner, session.partner, now)
+        authentication = self._issue(TokenKind.AUTHENTICATION, inner, now)
         self._report(session)
         return inner, monitor, authentication
 
@@ -308,7 +308,10 @@ class Sessions:
         parent = context.parent
         if parent is None or parent.state is not State.AVAILABLE:
             return ""
-        return self._tokens.issue(TokenKind.AUTHENTICATION, parent, self.of(parent).partner, now)
+        return self._issue(TokenKind.AUTHENTICATION, parent, now)
+
+    def _issue(self, kind: TokenKind, context: Context, now: float) -> str:
+        return self._tokens.issue(kind, context, self.of(context).partner, now)
 
     def note_changed(self, session: Session) -> None:
         """Its buses or its muting were changed."""
